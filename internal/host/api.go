@@ -1,0 +1,79 @@
+package host
+
+import (
+	"errors"
+	"time"
+
+	"github.com/superfly/ltx"
+)
+
+// ErrStopped is returned by a window that StopSync ended.
+var ErrStopped = errors.New("window stopped")
+
+// Database says what to replicate and where to.
+type Database struct {
+	Name     string // unique in a Temporal namespace
+	Path     string // of the database file on this host, absolute
+	Replica  string // URL of its own replica
+	Writer   string // 32 hex digits: who may write the replica
+	Adopt    bool   // take on a replica whose head names no writer
+	TakeOver bool   // take on a replica whose head names another writer
+	WALLimit int64  // bytes of log at which a pass that cannot ship spools; 0 for the default
+}
+
+// Window is one stretch of syncing.
+type Window struct {
+	Database
+	Interval  time.Duration // between the starts of two passes; 0 starts the next at once
+	Length    time.Duration // 0 makes one pass
+	Failures  int           // consecutive failures before this window
+	Head      ltx.TXID      // last known head of the replica, a hint
+	TaskToken []byte        // kept beside the database while the window runs
+	Stop      <-chan struct{}
+}
+
+// Reason says why a window ended well.
+type Reason string
+
+// Reasons for the end of a window.
+const (
+	WindowOver     Reason = "window_over"
+	WorkerStopping Reason = "worker_stopping"
+	Recovered      Reason = "recovered" // the first pass after failures succeeded
+	Stopped        Reason = "stopped"   // StopSync ended it
+	Lost           Reason = "lost"      // its worker died; said by the next one
+)
+
+// Progress is what a window has reached so far.
+type Progress struct {
+	TXID         ltx.TXID  // head of the replica
+	SyncedAt     time.Time // when source and replica were last known to be equal
+	BehindBytes  int64     // bytes in the log that are not yet shipped
+	LastPut      time.Time
+	Passes       int   // passes that succeeded
+	Puts         int   // objects written
+	Bytes        int64 // of the objects written
+	Transactions int64 // commits shipped
+	Resyncs      int   // full resyncs
+	ResyncReason string
+	SpoolBytes   int64 // waiting in the spool
+}
+
+// Result is how a window ended.
+type Result struct {
+	Progress
+	Reason Reason
+}
+
+// CleanUp says what a clean-up removed.
+type CleanUp struct {
+	Files int
+	Bytes int64
+}
+
+// LostWindow is a window that the last process on this host did not end.
+type LostWindow struct {
+	Name      string
+	TaskToken []byte
+	Failures  int
+}

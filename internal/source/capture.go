@@ -1,0 +1,292 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/wal"
+	"github.com/superfly/ltx"
+)
+
+// captureTries is how often a capture starts over because the log's header
+// changed while it was read, which a lock that is held makes all but impossible.
+const captureTries = 3
+
+// Changeset is a set of pages at a consistent end point: those that the log
+// changed, or all of them. Its pages are read when Pages is called, so it must
+// be used before the next call of its DB.
+type Changeset struct {
+	Start        int64        // offset in the log where its frames begin, in bytes; 0 without any
+	End          wal.Position // what the replica holds when the changeset is applied
+	Full         bool         // all pages
+	Rule         Rule         // why all pages, when something was shipped before
+	Transactions int64
+	Complete     bool      // nothing that was committed at Measured is missing from it
+	Measured     time.Time // when the end of the log was asked for
+
+	db     *DB
+	bound  bound
+	frames map[uint32]uint32 // page number to frame; pages that are not here are in the file
+	pages  []uint32          // ascending; nil when Full
+	gone   bool              // the log was restarted: all of it is in the file
+}
+
+// Empty tells whether there is nothing to ship.
+func (c *Changeset) Empty() bool { return !c.Full && len(c.pages) == 0 }
+
+// PageCount returns how many pages the changeset has.
+func (c *Changeset) PageCount() int {
+	if !c.Full {
+		return len(c.pages)
+	}
+	n := int(c.End.Commit)
+	if c.End.Commit >= ltx.LockPgno(c.End.PageSize) {
+		n--
+	}
+	return n
+}
+
+// Capture returns what was committed after the shipped position, stopping at a
+// commit once limit pages are reached (0: no limit), or all pages if the log
+// does not provably continue that position. Report its fate with Shipped or
+// Dropped before the next Capture.
+func (db *DB) Capture(limit int) (*Changeset, error) {
+	if err := db.check(); err != nil {
+		return nil, err
+	}
+	if err := db.lockForCapture(); err != nil {
+		return nil, err
+	}
+	for range captureTries {
+		c, err := db.capture(limit)
+		if err != nil {
+			return nil, err
+		}
+		if after, err := db.header(); err != nil {
+			return nil, err
+		} else if after == c.bound.Header {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: the log of %s was restarted during %d captures", ErrBusy, db.path, captureTries)
+}
+
+// lockForCapture takes the first read lock, or the one that will take over from
+// the held one if there is something to capture.
+func (db *DB) lockForCapture() error {
+	if db.held == nil {
+		l, err := db.take()
+		db.held = l
+		return err
+	}
+	if db.next != nil {
+		return nil
+	}
+	b, err := db.measure()
+	if err != nil || db.held.established && b.at(db.shipped) {
+		return err
+	}
+	db.next, err = db.take()
+	return err
+}
+
+func (db *DB) capture(limit int) (*Changeset, error) {
+	measured := time.Now()
+	b, err := db.measure()
+	if err != nil {
+		return nil, err
+	}
+	v, err := db.judge(b)
+	if err != nil {
+		return nil, err
+	}
+	c := &Changeset{db: db, bound: b, Measured: measured}
+	if v.resync != "" {
+		c.Full, c.Rule = true, v.resync
+		return c, c.all()
+	}
+	return c, c.increment(v, limit)
+}
+
+// increment takes the frames after v.
+func (c *Changeset) increment(v verdict, limit int) error {
+	db, b := c.db, c.bound
+	if b.Frame == v.after || b.Frame == 0 {
+		c.End, c.Complete = db.shipped, true
+		return nil
+	}
+	changes, err := wal.Scan(db.wal, b.Header, v.after, v.chain, b.Frame, limit)
+	if err != nil {
+		return fmt.Errorf("scan the log of %s: %w", db.path, err)
+	}
+	c.describe(changes)
+	c.Start = wal.FrameOffset(v.after+1, db.pageSize)
+	if err := c.addGrowth(v.after); err != nil {
+		return err
+	}
+	lock := ltx.LockPgno(db.pageSize)
+	maps.DeleteFunc(c.frames, func(page, _ uint32) bool { return page > c.End.Commit || page == lock })
+	c.pages = append(c.pages, slices.Collect(maps.Keys(c.frames))...)
+	slices.Sort(c.pages)
+	return nil
+}
+
+// describe takes over what a scan found.
+func (c *Changeset) describe(ch wal.Changes) {
+	db := c.db
+	c.frames = ch.Pages
+	c.Transactions = ch.Transactions
+	c.Complete = ch.Frame == c.bound.Frame
+	c.End = wal.Position{
+		PageSize: db.pageSize, Commit: ch.Commit,
+		Salts: c.bound.Header.Salts, Frame: ch.Frame, Chain: ch.Chain, Boot: db.boot,
+	}
+	if ch.Broken {
+		db.log.Warn("the log cannot be recovered after a crash: its application should use a newer SQLite", "path", db.path)
+	}
+}
+
+// addGrowth adds the pages by which the database grew without a frame among the
+// captured ones: SQLite leaves free pages unwritten. An older frame of this
+// generation may hold one; else it is in the file, or nowhere and all zero.
+func (c *Changeset) addGrowth(after uint32) error {
+	db := c.db
+	var older map[uint32]uint32
+	lock := ltx.LockPgno(db.pageSize)
+	for page := db.shipped.Commit + 1; page <= c.End.Commit; page++ {
+		if _, ok := c.frames[page]; ok || page == lock {
+			continue
+		}
+		if older == nil {
+			var err error
+			if older, err = wal.Index(db.wal, c.bound.Header, after); err != nil {
+				return fmt.Errorf("index the log of %s: %w", db.path, err)
+			}
+		}
+		if frame, ok := older[page]; ok {
+			c.frames[page] = frame
+		} else {
+			c.pages = append(c.pages, page)
+		}
+	}
+	return nil
+}
+
+// all takes every page at the end of the log, whose bound is at or above the
+// held lock's.
+func (c *Changeset) all() error {
+	db, b := c.db, c.bound
+	if b.Frame == 0 {
+		count, err := db.held.conn.number("PRAGMA page_count")
+		if err != nil {
+			return err
+		}
+		c.End = wal.Position{PageSize: db.pageSize, Commit: uint32(count), Boot: db.boot}
+		c.Complete = true
+		return nil
+	}
+	changes, err := wal.Scan(db.wal, b.Header, 0, b.Header.Chain, b.Frame, 0)
+	if err != nil {
+		return fmt.Errorf("scan the log of %s: %w", db.path, err)
+	}
+	c.describe(changes)
+	c.Start = wal.HeaderSize
+	return nil
+}
+
+// Pages emits the changeset's pages, ascending, without the lock page. The data
+// is valid until emit returns.
+func (c *Changeset) Pages(emit func(page uint32, data []byte) error) error {
+	data := make([]byte, c.db.pageSize)
+	one := func(page uint32) error {
+		if err := c.read(page, data); err != nil {
+			return fmt.Errorf("read page %d of %s: %w", page, c.db.path, err)
+		}
+		return emit(page, data)
+	}
+	if !c.Full {
+		for _, page := range c.pages {
+			if err := one(page); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	lock := ltx.LockPgno(c.db.pageSize)
+	for page := uint32(1); page <= c.End.Commit; page++ {
+		if page == lock {
+			continue
+		}
+		if err := one(page); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads one page from its frame or from the file.
+func (c *Changeset) read(page uint32, data []byte) error {
+	frame, ok := c.frames[page]
+	if !ok || c.gone {
+		return c.readFile(page, data)
+	}
+	if err := wal.ReadPage(c.db.wal, frame, data); err != nil && !errors.Is(err, wal.ErrShort) {
+		return err
+	}
+	h, err := c.db.header()
+	if err != nil || h == c.bound.Header {
+		return err
+	}
+	// The log was restarted, so our lock has mark 0 and the whole log was in the
+	// file before that; nobody can change the file while the lock is held.
+	if !c.db.held.conn.held() {
+		return fmt.Errorf("%w: the read lock was lost", ErrReplaced)
+	}
+	c.gone = true
+	return c.readFile(page, data)
+}
+
+// readFile reads one page from the database file. One beyond its end was never
+// written, and is zero.
+func (c *Changeset) readFile(page uint32, data []byte) error {
+	n, err := c.db.file.ReadAt(data, int64(page-1)*int64(len(data)))
+	if errors.Is(err, io.EOF) && n == 0 {
+		clear(data)
+		return nil
+	}
+	if n == len(data) {
+		return nil
+	}
+	return err
+}
+
+// Shipped says that c is durable, in the replica or the spool: the lock that was
+// begun for it takes over.
+func (db *DB) Shipped(c *Changeset) error {
+	db.shipped, db.clean = c.End, Stamp{}
+	l := db.held
+	if db.next != nil {
+		l = db.next
+	}
+	if !c.Complete && (c.End.Salts != l.bound.Header.Salts || c.End.Frame < l.bound.Frame) {
+		return nil // the lock's own end is not reached: the next capture goes on
+	}
+	if db.next != nil {
+		if err := db.handOver(); err != nil {
+			return err
+		}
+	}
+	db.held.established = true
+	if !c.Complete {
+		return nil
+	}
+	return db.renew()
+}
+
+// Dropped says that c was not made durable: the held lock stays, and keeps what
+// c would have shipped.
+func (db *DB) Dropped() error { return db.dropNext() }

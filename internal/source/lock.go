@@ -1,0 +1,199 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-db/holdfast/internal/wal"
+)
+
+// bound is what SQLite itself says of the log at one instant.
+type bound struct {
+	Header     wal.Header // zero while the log has none
+	Frame      uint32     // number of the last committed frame; 0 when there is nothing to take
+	Backfilled uint32     // frames that are in the database file already
+}
+
+// at tells whether pos is exactly this end of the log.
+func (b bound) at(pos wal.Position) bool {
+	if b.Frame == 0 {
+		return true
+	}
+	return b.Header.Salts == pos.Salts && b.Frame == pos.Frame
+}
+
+// lock is a read transaction of ours.
+//
+// While one holds a read mark above 0, nobody can restart the log. One that
+// holds mark 0 was granted because the whole log was in the database file:
+// while it is held nobody can copy anything into that file, so at most one
+// generation of the log with commits can begin. Which of the two it is need
+// not be known for either to be relied upon.
+type lock struct {
+	conn  *conn
+	bound bound // measured after the lock was taken: the lock's mark is not above it
+
+	// light says that the whole log was in the database file when the lock was
+	// taken, so that it most likely has mark 0 and keeps nobody from restarting
+	// the log. Nothing but courtesy hangs on it.
+	light bool
+
+	// established says that all up to bound was shipped while the lock was held:
+	// from then on nothing can be missing between what was shipped and the log.
+	established bool
+}
+
+// measureTries is how often the header may change around a measurement, which
+// takes a checkpoint and a commit within microseconds each time.
+const measureTries = 100
+
+// measure asks SQLite for the end of the log. The header is read before and
+// after, so that the end belongs to the generation it is said to.
+func (db *DB) measure() (bound, error) {
+	for range measureTries {
+		before, err := db.header()
+		if err != nil {
+			return bound{}, err
+		}
+		v, err := db.aux.row("PRAGMA wal_checkpoint(NOOP)", 3)
+		if err != nil {
+			return bound{}, err
+		}
+		after, err := db.header()
+		if err != nil {
+			return bound{}, err
+		}
+		frames, _ := v[1].(int64)
+		backfilled, _ := v[2].(int64)
+		if frames < 0 {
+			return bound{}, fmt.Errorf("%w: %s left it while open", ErrNotWAL, db.path)
+		}
+		if before == after && (frames == 0 || before != wal.Header{}) {
+			return bound{Header: before, Frame: uint32(frames), Backfilled: uint32(backfilled)}, nil
+		}
+	}
+	return bound{}, fmt.Errorf("%w: the log of %s changed its header %d times during a measurement", ErrBusy, db.path, measureTries)
+}
+
+// header reads the log's header; the zero Header when the log has none.
+func (db *DB) header() (wal.Header, error) {
+	h, err := wal.ReadHeader(db.wal)
+	if errors.Is(err, wal.ErrNoHeader) {
+		return wal.Header{}, nil
+	}
+	return h, err
+}
+
+// take begins a read lock on a connection that holds none.
+func (db *DB) take() (*lock, error) {
+	c := db.readers[0]
+	if db.held != nil && db.held.conn == c {
+		c = db.readers[1]
+	}
+	before, err := db.measure()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.begin(); err != nil {
+		return nil, fmt.Errorf("take read lock on %s: %w", db.path, err)
+	}
+	after, err := db.measure()
+	if err != nil {
+		return nil, errors.Join(err, c.end())
+	}
+	light := before.Backfilled == before.Frame && before.Frame == after.Frame && before.Header == after.Header
+	return &lock{conn: c, bound: after, light: light}, nil
+}
+
+// handOver ends the held lock in favour of the next one, which is established:
+// the caller has seen to it that all up to its bound is shipped.
+func (db *DB) handOver() error {
+	old := db.held
+	db.held, db.next = db.next, nil
+	db.held.established = true
+	return old.conn.end()
+}
+
+// dropNext gives up a lock that was begun for a handover that did not happen.
+func (db *DB) dropNext() error {
+	if db.next == nil {
+		return nil
+	}
+	l := db.next
+	db.next = nil
+	return l.conn.end()
+}
+
+// Tend renews the read lock when that is free of charge: all is shipped, and
+// the lock would keep somebody from restarting the log that a new one would
+// not. It returns the bytes of log that wait to be shipped. Call it often
+// between passes, so that an application's own checkpoint does not wait for
+// the next one.
+func (db *DB) Tend() (behind int64, err error) {
+	if db.held == nil || !db.held.established {
+		return 0, nil
+	}
+	if err := db.check(); err != nil {
+		return 0, err
+	}
+	b, err := db.measure()
+	if err != nil {
+		return 0, err
+	}
+	if b.at(db.shipped) {
+		if !db.held.light && b.Backfilled == b.Frame {
+			return 0, db.renew()
+		}
+		return 0, nil
+	}
+	return db.behind(b), nil
+}
+
+// renew replaces the held lock by a new one if nothing was committed before the
+// new one began.
+func (db *DB) renew() error {
+	l, err := db.take()
+	if err != nil {
+		return err
+	}
+	db.next = l
+	if l.bound.at(db.shipped) {
+		return db.handOver()
+	}
+	return db.dropNext()
+}
+
+// behind returns the bytes of log between what is shipped and b.
+func (db *DB) behind(b bound) int64 {
+	n := b.Frame
+	if b.Header.Salts == db.shipped.Salts && n >= db.shipped.Frame {
+		n -= db.shipped.Frame
+	}
+	return int64(n) * int64(wal.FrameHeaderSize+db.pageSize)
+}
+
+// LogSize returns the bytes of the log up to the last shipped frame: what a
+// checkpoint could make room for.
+func (db *DB) LogSize() int64 { return db.shipped.Offset() }
+
+// Behind returns the bytes of log that wait to be shipped.
+func (db *DB) Behind() (int64, error) {
+	b, err := db.measure()
+	if err != nil || b.at(db.shipped) {
+		return 0, err
+	}
+	return db.behind(b), nil
+}
+
+// Checkpoint copies what is shipped from the log into the database file, as far
+// as other readers let it, without waiting for anybody. Renewing the lock
+// afterwards lets the next writer start the log over.
+func (db *DB) Checkpoint() error {
+	if err := db.renew(); err != nil {
+		return err
+	}
+	if _, err := db.aux.row("PRAGMA wal_checkpoint(PASSIVE)", 3); err != nil && !errors.Is(err, ErrBusy) {
+		return fmt.Errorf("checkpoint %s: %w", db.path, err)
+	}
+	return db.renew()
+}

@@ -1,0 +1,277 @@
+// Package source reads a live SQLite database without getting in its way.
+//
+// A DB holds a read lock of its own at all times, so that SQLite can neither
+// restart the write-ahead log nor overwrite what has not been captured, and
+// hands that lock over to a fresh one after each capture that was shipped, so
+// that the application's own checkpoints go through. It creates no table,
+// writes nothing into the database and takes no write lock; like any other
+// connection it may move pages from the log into the database file
+// (PRAGMA wal_checkpoint(PASSIVE)).
+//
+// It does not know where captured pages go: the caller asks for a Changeset,
+// makes it durable, and says so with Shipped.
+//
+// Facts about locks, read marks and restarts: SQLite's wal.c, and docs/wal.md.
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/wal"
+	"github.com/mattn/go-sqlite3"
+)
+
+// DB is a live database. It is not safe for concurrent use: a caller runs one
+// pass at a time.
+type DB struct {
+	path string
+	log  *slog.Logger
+	boot string
+
+	// file is the one descriptor of the database file outside SQLite. It stays
+	// open, and reachable, until all connections are closed: closing any
+	// descriptor of the file drops the POSIX locks of the whole process on it.
+	file     *os.File
+	id       FileID
+	wal      *os.File
+	walID    FileID
+	pageSize uint32
+
+	readers [2]*conn
+	aux     *conn // runs checkpoints and asks for bounds; never in a transaction
+	held    *lock // nil before the first capture
+	next    *lock // begun during a capture, takes over when it is shipped
+
+	shipped wal.Position // what held vouches for, when it is established
+	clean   Stamp        // of the file when it was last closed cleanly at shipped
+}
+
+// Open opens the database at path, which must exist and be in WAL mode.
+func Open(path string, log *slog.Logger) (*DB, error) {
+	if err := checkVersion(); err != nil {
+		return nil, err
+	}
+	file, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{path: path, log: log, file: file}
+	if err := db.connect(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.disconnect())
+	}
+	return db, nil
+}
+
+func (db *DB) connect() error {
+	info, err := db.file.Stat()
+	if err != nil {
+		return err
+	}
+	db.id = identity(info)
+	if db.boot, err = bootID(); err != nil {
+		return err
+	}
+	for _, c := range []**conn{&db.readers[0], &db.readers[1], &db.aux} {
+		if *c, err = connect(db.path); err != nil {
+			return err
+		}
+	}
+	mode, err := db.aux.row("PRAGMA journal_mode", 1)
+	if err != nil {
+		return err
+	}
+	if mode[0] != "wal" {
+		return fmt.Errorf("%w: journal mode is %v; run once: sqlite3 %s 'PRAGMA journal_mode=WAL'", ErrNotWAL, mode[0], shellWord(db.path))
+	}
+	if _, err := db.aux.number("SELECT count(*) FROM sqlite_schema"); err != nil {
+		return err // this opens the log, and creates it where there is none
+	}
+	if db.pageSize, err = pageSizeOf(db.file); err != nil {
+		return err
+	}
+	return db.openLog()
+}
+
+func (db *DB) openLog() error {
+	f, err := os.Open(db.path + "-wal")
+	if err != nil {
+		return fmt.Errorf("%w: %w; it was removed while the database is in use", ErrContract, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	db.wal, db.walID = f, identity(info)
+	return nil
+}
+
+// ID returns the identity of the database file that is open.
+func (db *DB) ID() FileID { return db.id }
+
+// PageSize returns the database's page size in bytes.
+func (db *DB) PageSize() uint32 { return db.pageSize }
+
+// Resume says where an earlier process, or an earlier attempt, left off: the
+// position of the replica's head, and the stamp of the file if it was closed
+// cleanly at just that position. No lock vouches for it.
+func (db *DB) Resume(at wal.Position, clean Stamp) {
+	db.shipped, db.clean = at, clean
+	if db.held != nil {
+		db.held.established = false
+	}
+}
+
+// racyTime is how long a file must have rested before its stamp tells any later
+// write: the granularity of time stamps in the file system, amply.
+const racyTime = 50 * time.Millisecond
+
+// Close closes the database as any application would: the last connection copies the log into the database file and removes it. When all of the log was
+// shipped, and provably nobody wrote in between, it returns the stamp by which
+// Resume can tell later that nothing was missed; else a zero one.
+func (db *DB) Close() (Stamp, error) {
+	before := db.restingStamp()
+	err := db.closeConnections()
+	after := db.finalStamp()
+	err = errors.Join(err, db.disconnect())
+	if before.IsZero() || !before.equal(after) {
+		return Stamp{}, err
+	}
+	return before, err
+}
+
+// Abandon closes a database whose file was replaced, leaving the files that are
+// now under its names alone: SQLite removes a log by its name.
+func (db *DB) Abandon() error {
+	for _, c := range []*conn{db.readers[0], db.readers[1], db.aux} {
+		if c != nil {
+			_ = c.raw.SetFileControlInt("main", sqlite3.SQLITE_FCNTL_PERSIST_WAL, 1)
+		}
+	}
+	return db.disconnect()
+}
+
+// restingStamp returns the file's stamp if all of the log is shipped and in the
+// database file, so that closing has nothing left to write; else a zero one.
+func (db *DB) restingStamp() Stamp {
+	if db.held == nil || !db.held.established || !db.alone() || db.Checkpoint() != nil {
+		return Stamp{}
+	}
+	for range 2 {
+		b, err := db.measure()
+		if err != nil || !b.at(db.shipped) || b.Backfilled != b.Frame {
+			return Stamp{}
+		}
+		info, err := db.file.Stat()
+		if err != nil {
+			return Stamp{}
+		}
+		if time.Since(info.ModTime()) > racyTime {
+			return stampOf(info)
+		}
+		time.Sleep(racyTime + racyTime/5)
+	}
+	return Stamp{}
+}
+
+// The bytes of a database file on which each connection in WAL mode keeps a
+// shared lock. Source: https://www.sqlite.org/src/doc/trunk/src/os.h
+const (
+	sharedFirst = 0x40000002
+	sharedSize  = 510
+)
+
+// alone tells whether no other process is connected. A checkpoint while one is
+// would let it restart the log as soon as our lock is gone, where a later
+// process of ours could have gone on in the log as it was.
+func (db *DB) alone() bool {
+	l := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: sharedFirst, Len: sharedSize}
+	err := syscall.FcntlFlock(db.file.Fd(), syscall.F_GETLK, &l)
+	return err == nil && l.Type == syscall.F_UNLCK
+}
+
+// finalStamp returns the file's stamp after all connections were closed, if the
+// log is gone and held nothing beyond what was shipped; else a zero one.
+func (db *DB) finalStamp() Stamp {
+	if _, err := os.Stat(db.path + "-wal"); !errors.Is(err, os.ErrNotExist) || db.wal == nil {
+		return Stamp{}
+	}
+	// The descriptor still reads the removed log, which nobody can change now.
+	if h, err := wal.ReadHeader(db.wal); err == nil {
+		if h.Salts != db.shipped.Salts {
+			return Stamp{}
+		}
+		f, whole, err := wal.ReadFrame(db.wal, db.shipped.Frame+1, db.pageSize)
+		if err != nil || whole && f.Salts == h.Salts {
+			return Stamp{}
+		}
+	}
+	info, err := os.Stat(db.path)
+	if err != nil {
+		return Stamp{}
+	}
+	return stampOf(info)
+}
+
+func (db *DB) closeConnections() error {
+	var errs []error
+	for _, c := range []**conn{&db.readers[0], &db.readers[1], &db.aux} {
+		if *c != nil {
+			errs = append(errs, (*c).close())
+			*c = nil
+		}
+	}
+	db.held, db.next = nil, nil
+	return errors.Join(errs...)
+}
+
+// disconnect closes the connections and only then the descriptors.
+func (db *DB) disconnect() error {
+	errs := []error{db.closeConnections()}
+	for _, f := range []**os.File{&db.wal, &db.file} {
+		if *f != nil {
+			errs = append(errs, (*f).Close())
+			*f = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// check tells whether the files under the database's names are still the ones
+// that are open, and the lock still held. ErrReplaced says that they are not:
+// Abandon the DB and open it again.
+func (db *DB) check() error {
+	id, err := Identify(db.path)
+	if err != nil {
+		return err
+	}
+	if id != db.id {
+		return fmt.Errorf("%w: %s is another file than the one opened", ErrReplaced, db.path)
+	}
+	switch id, err = Identify(db.path + "-wal"); {
+	case err != nil:
+		return fmt.Errorf("%w: the log of %s was removed", ErrReplaced, db.path)
+	case id != db.walID:
+		return fmt.Errorf("%w: the log of %s is another file than the one opened", ErrReplaced, db.path)
+	}
+	if db.held != nil && !db.held.conn.held() {
+		return fmt.Errorf("%w: the read lock on %s was lost", ErrReplaced, db.path)
+	}
+	return nil
+}
+
+// bootID returns the machine's boot id. Across a restart of the machine, what
+// the log's file holds need not be what was last written to it.
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("read boot id: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}

@@ -1,0 +1,116 @@
+package wal
+
+import (
+	"fmt"
+	"io"
+)
+
+// Changes is what a run of whole transactions did to a database.
+type Changes struct {
+	Pages        map[uint32]uint32 // page number to the number of the last frame that holds it
+	Commit       uint32            // database size in pages after the last transaction
+	Frame        uint32            // number of the last frame, a commit
+	Chain        [2]uint32         // that frame's
+	Transactions int64
+
+	// Broken says that a frame's chain does not follow from the one before it,
+	// although SQLite counts both as committed. SQLite up to 3.40 writes such
+	// logs when a savepoint is rolled back over frames that had spilled: live
+	// readers are fine, recovery after a crash stops there.
+	Broken bool
+}
+
+// scanBuffer is how much of the log is read at once, in bytes.
+const scanBuffer = 256 << 10
+
+// Scan reads the frames after number from, whose chain is chain (the header's
+// for 0), up to number end, which must be a commit that SQLite counts as such.
+// It stops earlier, at a commit, once it has seen limit pages; 0 is no limit.
+func Scan(r io.ReaderAt, h Header, from uint32, chain [2]uint32, end uint32, limit int) (Changes, error) {
+	s := scanner{
+		header: h,
+		chain:  chain,
+		done:   Changes{Pages: make(map[uint32]uint32), Frame: from, Chain: chain},
+		open:   make(map[uint32]uint32),
+	}
+	size := int(FrameHeaderSize + h.PageSize)
+	buf := make([]byte, max(1, min(scanBuffer/size, int(end-from)))*size)
+	for n := from + 1; n <= end; {
+		b := buf[:min(len(buf)/size, int(end-n)+1)*size]
+		whole, err := readWhole(r, b, FrameOffset(n, h.PageSize))
+		if err != nil {
+			return Changes{}, err
+		}
+		if !whole {
+			return Changes{}, fmt.Errorf("%w: frame %d of %d is not there", ErrShort, n, end)
+		}
+		for ; len(b) > 0; b, n = b[size:], n+1 {
+			if err := s.take(n, b[:size]); err != nil {
+				return Changes{}, err
+			}
+			if limit > 0 && len(s.done.Pages) >= limit {
+				return s.done, nil
+			}
+		}
+	}
+	if s.done.Frame != end {
+		return Changes{}, fmt.Errorf("%w: frame %d is SQLite's last but not a commit", ErrCorrupt, end)
+	}
+	return s.done, nil
+}
+
+// scanner holds what one Scan has seen.
+type scanner struct {
+	header Header
+	chain  [2]uint32
+	done   Changes           // up to the last commit
+	open   map[uint32]uint32 // pages of the transaction under way
+	broken bool
+}
+
+// take adds frame n, whose header and page are b.
+func (s *scanner) take(n uint32, b []byte) error {
+	f := parseFrame(b)
+	if f.Page == 0 {
+		return fmt.Errorf("%w: frame %d holds page 0", ErrCorrupt, n)
+	}
+	want := checksum(s.header.BigEndian, s.chain, b[:8])
+	want = checksum(s.header.BigEndian, want, b[FrameHeaderSize:])
+	if f.Salts != s.header.Salts || f.Chain != want {
+		s.broken = true
+	}
+	s.chain = f.Chain
+	s.open[f.Page] = n
+	if f.Commit != 0 {
+		s.commit(n, f)
+	}
+	return nil
+}
+
+// commit makes the open pages part of what is done.
+func (s *scanner) commit(n uint32, f Frame) {
+	for page, frame := range s.open {
+		s.done.Pages[page] = frame
+	}
+	clear(s.open)
+	s.done.Commit, s.done.Frame, s.done.Chain = f.Commit, n, f.Chain
+	s.done.Transactions++
+	s.done.Broken = s.broken
+}
+
+// Index maps each page to the last frame up to number end that holds it, from
+// the frames' headers alone.
+func Index(r io.ReaderAt, h Header, end uint32) (map[uint32]uint32, error) {
+	pages := make(map[uint32]uint32)
+	for n := uint32(1); n <= end; n++ {
+		f, whole, err := ReadFrame(r, n, h.PageSize)
+		if err != nil {
+			return nil, err
+		}
+		if !whole {
+			return nil, fmt.Errorf("%w: frame %d of %d is not there", ErrShort, n, end)
+		}
+		pages[f.Page] = n
+	}
+	return pages, nil
+}
