@@ -7,8 +7,9 @@ import (
 	"github.com/superfly/ltx"
 )
 
-// ErrStopped is returned by a window that StopSync ended.
-var ErrStopped = errors.New("window stopped")
+// ErrConflict says that two databases of this host cannot both be what they are
+// configured to be: the same file, or the same replica, under two names.
+var ErrConflict = errors.New("conflicting databases")
 
 // Database says what to replicate and where to.
 type Database struct {
@@ -24,12 +25,12 @@ type Database struct {
 // Window is one stretch of syncing.
 type Window struct {
 	Database
-	Interval  time.Duration // between the starts of two passes; 0 starts the next at once
-	Length    time.Duration // 0 makes one pass
-	Failures  int           // consecutive failures before this window
-	Head      ltx.TXID      // last known head of the replica, a hint
-	TaskToken []byte        // kept beside the database while the window runs
-	Stop      <-chan struct{}
+	Interval  time.Duration   // between the starts of two passes; 0 starts the next at once
+	Length    time.Duration   // 0 makes one pass
+	Failures  int             // consecutive failures before this window
+	Head      ltx.TXID        // last known head of the replica, a hint
+	TaskToken []byte          // kept beside the database while the window runs
+	Stop      <-chan struct{} // closed when the worker stops
 }
 
 // Reason says why a window ended well.
@@ -47,16 +48,17 @@ const (
 // Progress is what a window has reached so far.
 type Progress struct {
 	TXID         ltx.TXID  // head of the replica
-	SyncedAt     time.Time // when source and replica were last known to be equal
+	SyncedAt     time.Time // when source and replica were last known to be equal; zero if never in this window
+	LastPut      time.Time // zero if none in this window
 	BehindBytes  int64     // bytes in the log that are not yet shipped
-	LastPut      time.Time
-	Passes       int   // passes that succeeded
-	Puts         int   // objects written
-	Bytes        int64 // of the objects written
-	Transactions int64 // commits shipped
-	Resyncs      int   // full resyncs
-	ResyncReason string
-	SpoolBytes   int64 // waiting in the spool
+	SpoolBytes   int64     // waiting in the spool
+	Passes       int       // that succeeded
+	Puts         int       // objects written
+	Bytes        int64     // of the objects written
+	Transactions int64     // commits shipped
+	Resyncs      int       // times that all pages were taken although something was shipped before
+	ResyncReason string    // the rule of the last one
+	Writer       string    // under which the replica is written: that of the local state, where there is one
 }
 
 // Result is how a window ended.

@@ -120,8 +120,12 @@ func (db *DB) PageSize() uint32 { return db.pageSize }
 
 // Resume says where an earlier process, or an earlier attempt, left off: the
 // position of the replica's head, and the stamp of the file if it was closed
-// cleanly at just that position. No lock vouches for it.
+// cleanly at just that position. No lock vouches for it, unless it is the very
+// position that was shipped last.
 func (db *DB) Resume(at wal.Position, clean Stamp) {
+	if db.held != nil && at == db.shipped {
+		return
+	}
 	db.shipped, db.clean = at, clean
 	if db.held != nil {
 		db.held.established = false

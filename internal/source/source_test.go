@@ -3,18 +3,16 @@ package source_test
 import (
 	"bytes"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/holdfast-db/holdfast/internal/source"
+	"github.com/holdfast-db/holdfast/internal/sqlitetest"
 	"github.com/holdfast-db/holdfast/internal/wal"
-	_ "github.com/mattn/go-sqlite3"
 )
 
 // mirror is a replica in memory: what a restore would give.
@@ -67,65 +65,9 @@ func mustOpen(t *testing.T, path string) *source.DB {
 	return db
 }
 
-func mustApp(t *testing.T, path string) *sql.DB {
-	t.Helper()
-	app, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL&_busy_timeout=5000&_synchronous=NORMAL")
-	if err != nil {
-		t.Fatal(err)
-	}
-	app.SetMaxOpenConns(1)
-	t.Cleanup(func() { _ = app.Close() })
-	return app
-}
-
-func mustExec(t *testing.T, app *sql.DB, query string, args ...any) {
-	t.Helper()
-	if _, err := app.Exec(query, args...); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-}
-
-// truth returns the database as SQLite itself sees it: a copy of the file and
-// its log, checkpointed.
-func truth(t *testing.T, path string) []byte {
-	t.Helper()
-	copied := filepath.Join(t.TempDir(), "truth.db")
-	for _, suffix := range []string{"", "-wal"} {
-		b, err := os.ReadFile(path + suffix)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(copied+suffix, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	app := mustApp(t, copied)
-	mustExec(t, app, "PRAGMA wal_checkpoint(TRUNCATE)")
-	if err := app.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(copied)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func mustEqual(t *testing.T, m *mirror, path string) {
 	t.Helper()
-	want, got := truth(t, path), m.file()
-	if len(got) != len(want) {
-		t.Fatalf("replica has %d bytes, source %d", len(got), len(want))
-	}
-	size := int(m.at.PageSize)
-	for off := 0; off < len(want); off += size {
-		if !bytes.Equal(got[off:off+size], want[off:off+size]) {
-			t.Fatalf("page %d differs", off/size+1)
-		}
-	}
+	sqlitetest.Same(t, m.file(), sqlitetest.Truth(t, path), int(m.at.PageSize))
 }
 
 // pass captures and ships until nothing is left.
@@ -153,25 +95,25 @@ func change(t *testing.T, app *sql.DB, r *rand.Rand) {
 	t.Helper()
 	switch r.IntN(14) {
 	case 0:
-		mustExec(t, app, "PRAGMA wal_checkpoint(PASSIVE)")
+		sqlitetest.Exec(t, app, "PRAGMA wal_checkpoint(PASSIVE)")
 	case 1:
-		mustExec(t, app, "PRAGMA busy_timeout=1")
-		mustExec(t, app, "PRAGMA wal_checkpoint("+[]string{"FULL", "RESTART", "TRUNCATE"}[r.IntN(3)]+")")
-		mustExec(t, app, "PRAGMA busy_timeout=5000")
+		sqlitetest.Exec(t, app, "PRAGMA busy_timeout=1")
+		sqlitetest.Exec(t, app, "PRAGMA wal_checkpoint("+[]string{"FULL", "RESTART", "TRUNCATE"}[r.IntN(3)]+")")
+		sqlitetest.Exec(t, app, "PRAGMA busy_timeout=5000")
 	case 2:
-		mustExec(t, app, "DELETE FROM t WHERE id % 3 = ?", r.IntN(3))
+		sqlitetest.Exec(t, app, "DELETE FROM t WHERE id % 3 = ?", r.IntN(3))
 	case 3:
-		mustExec(t, app, "PRAGMA incremental_vacuum")
+		sqlitetest.Exec(t, app, "PRAGMA incremental_vacuum")
 	case 4:
 		if r.IntN(4) == 0 {
-			mustExec(t, app, "VACUUM")
+			sqlitetest.Exec(t, app, "VACUUM")
 		}
 	case 5:
-		mustExec(t, app, "UPDATE t SET v = ? WHERE id % 7 = ?", blobOf(r), r.IntN(7))
+		sqlitetest.Exec(t, app, "UPDATE t SET v = ? WHERE id % 7 = ?", blobOf(r), r.IntN(7))
 	case 6: // pages that are freed in the transaction that added them
-		mustExec(t, app, "BEGIN; CREATE TABLE big AS SELECT zeroblob(40000) AS z; DROP TABLE big; COMMIT")
+		sqlitetest.Exec(t, app, "BEGIN; CREATE TABLE big AS SELECT zeroblob(40000) AS z; DROP TABLE big; COMMIT")
 	default:
-		mustExec(t, app, "INSERT INTO t(v) VALUES (?)", blobOf(r))
+		sqlitetest.Exec(t, app, "INSERT INTO t(v) VALUES (?)", blobOf(r))
 	}
 }
 
@@ -188,10 +130,10 @@ func TestCaptureFollowsEverythingThatAnApplicationDoes(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			path := filepath.Join(t.TempDir(), "app.db")
-			app := mustApp(t, path)
-			mustExec(t, app, fmt.Sprintf("PRAGMA page_size=%d", 512<<r.IntN(8)))
-			mustExec(t, app, fmt.Sprintf("PRAGMA auto_vacuum=%d", r.IntN(3)))
-			mustExec(t, app, "CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB)")
+			app := sqlitetest.Open(t, path)
+			sqlitetest.Exec(t, app, fmt.Sprintf("PRAGMA page_size=%d", 512<<r.IntN(8)))
+			sqlitetest.Exec(t, app, fmt.Sprintf("PRAGMA auto_vacuum=%d", r.IntN(3)))
+			sqlitetest.Exec(t, app, "CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB)")
 			db := mustOpen(t, path)
 			m := &mirror{}
 			for range 300 {

@@ -1,0 +1,343 @@
+// Package host is what a worker process keeps between activities: one slot for
+// each database, with its connections, its read lock and its way to the
+// replica.
+//
+// A slot serves one pass at a time. A window makes passes until it is over; a
+// single pass can be asked for beside it. All that a Host needs from outside
+// comes in through Options: it knows nothing of workflows.
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/ship"
+	"github.com/holdfast-db/holdfast/internal/source"
+)
+
+// Options are what a Host needs from its process.
+type Options struct {
+	StateDir    string // of the process: which databases it has had
+	DatabaseDir string // root of the databases' own state; empty keeps each beside its database
+	OpenReplica func(ctx context.Context, url string) (*replica.Replica, error)
+	Log         *slog.Logger
+	FS          ship.FS // nil for the operating system's
+}
+
+// Host keeps the slots of one worker process. It is safe for concurrent use.
+type Host struct {
+	opts Options
+	stop context.CancelFunc
+	done chan struct{} // closed when the caretaker has ended
+
+	mu    sync.Mutex
+	slots map[string]*slot // by database name
+	known map[string]string
+}
+
+// New returns a Host without slots, and starts looking after those that will
+// come.
+func New(opts Options) (*Host, error) {
+	if opts.FS == nil {
+		opts.FS = ship.OS
+	}
+	h := &Host{opts: opts, slots: make(map[string]*slot), done: make(chan struct{})}
+	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w", err)
+	}
+	var err error
+	if h.known, err = loadKnown(h.knownFile()); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.stop = cancel
+	go h.caretake(ctx)
+	return h, nil
+}
+
+// Sync makes passes until the window is over, the worker or StopSync ends it,
+// a pass fails, or ctx is cancelled. beat is told of each pass that succeeded.
+// The Result tells what was reached, also beside an error.
+func (h *Host) Sync(ctx context.Context, w Window, beat func(Progress)) (Result, error) {
+	s, err := h.slot(w.Database)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.window(ctx, w, beat)
+}
+
+// SyncOnce makes one pass, after the one that may be under way.
+func (h *Host) SyncOnce(ctx context.Context, d Database, head ltx.TXID) (Result, error) {
+	s, err := h.slot(d)
+	if err != nil {
+		return Result{}, err
+	}
+	var p Progress
+	err = s.locked(ctx, func() error {
+		if err := s.open(ctx, head); err != nil {
+			return err
+		}
+		return s.pass(ctx, &p)
+	})
+	return Result{Progress: p, Reason: WindowOver}, err
+}
+
+// Check tells whether d could be replicated: the file, its directory, and the
+// replica's head. It writes nothing anywhere.
+func (h *Host) Check(ctx context.Context, d Database) error {
+	id, err := source.Identify(d.Path)
+	if err != nil {
+		return err
+	}
+	if open, err := h.conflict(d, id); open || err != nil {
+		return err
+	}
+	if err := source.Probe(d.Path); err != nil {
+		return err
+	}
+	r, err := h.opts.OpenReplica(ctx, d.Replica)
+	if err != nil {
+		return err
+	}
+	opts := ship.Options{Name: d.Name, URL: d.Replica, Writer: d.Writer, Adopt: d.Adopt, TakeOver: d.TakeOver, Replica: r}
+	return ship.CheckHead(ctx, opts, h.dirOf(d))
+}
+
+// conflict tells whether d is open already as what it is, and finds another
+// database of this host with the same file or the same replica.
+func (h *Host) conflict(d Database, id source.FileID) (open bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.slots {
+		switch {
+		case s.db.Name == d.Name && s.fileID() == id:
+			open = s.db.Path == d.Path && s.db.Replica == d.Replica
+		case s.db.Name == d.Name:
+		case s.fileID() == id:
+			return false, fmt.Errorf("%w: %s is replicated as %s already; stop that one, or leave this one out", ErrConflict, d.Path, s.db.Name)
+		case s.db.Replica == d.Replica:
+			return false, fmt.Errorf("%w: %s and %s have the same replica %s; give each its own", ErrConflict, d.Name, s.db.Name, d.Replica)
+		}
+	}
+	return open, nil
+}
+
+// StopSync ends the window that is under way, if any, and returns when it has
+// ended. The pass that it is in may finish its put.
+func (h *Host) StopSync(ctx context.Context, name string) error {
+	h.mu.Lock()
+	s := h.slots[name]
+	h.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.stopWindow(ctx)
+}
+
+// CleanUp frees disk space under the database's state directory that nothing
+// needs.
+func (h *Host) CleanUp(ctx context.Context, d Database) (CleanUp, error) {
+	s, err := h.slot(d)
+	if err != nil {
+		return CleanUp{}, err
+	}
+	var r ship.Removed
+	err = s.locked(ctx, func() error {
+		r, err = s.cleanUp(ctx)
+		return err
+	})
+	return CleanUp(r), err
+}
+
+// Release closes the database, in order, and forgets it.
+func (h *Host) Release(ctx context.Context, d Database) error {
+	h.mu.Lock()
+	s := h.slots[d.Name]
+	h.mu.Unlock()
+	if s != nil {
+		if err := s.stopWindow(ctx); err != nil {
+			return err
+		}
+		if err := s.locked(ctx, s.close); err != nil {
+			return err
+		}
+		h.mu.Lock()
+		delete(h.slots, d.Name)
+		h.mu.Unlock()
+	}
+	return h.forget(d.Name)
+}
+
+// Close closes all databases, in order, each with a last pass if a window of it
+// ended because the worker stops.
+func (h *Host) Close(ctx context.Context) error {
+	h.stop()
+	<-h.done
+	h.mu.Lock()
+	slots := slices.Collect(maps.Values(h.slots))
+	h.slots = make(map[string]*slot)
+	h.mu.Unlock()
+	errs := make([]error, len(slots))
+	var wg sync.WaitGroup
+	for i, s := range slots {
+		wg.Go(func() {
+			errs[i] = errors.Join(s.stopWindow(ctx), s.locked(ctx, func() error { return s.finish(ctx) }))
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// slot returns the slot of d, closing one of that name with another path or
+// replica.
+func (h *Host) slot(d Database) (*slot, error) {
+	id, err := source.Identify(d.Path)
+	if err != nil {
+		h.closeMissing(d.Name)
+		return nil, err
+	}
+	if _, err := h.conflict(d, id); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.slots[d.Name]
+	if s == nil {
+		s = newSlot(h, d)
+		h.slots[d.Name] = s
+	}
+	s.want(d)
+	return s, h.remember(d)
+}
+
+// closeMissing lets go of a database whose file is gone.
+func (h *Host) closeMissing(name string) {
+	h.mu.Lock()
+	s := h.slots[name]
+	h.mu.Unlock()
+	if s == nil || !s.tryLock() {
+		return
+	}
+	defer s.unlock()
+	s.abandon()
+}
+
+// dirOf returns the state directory of d.
+func (h *Host) dirOf(d Database) string {
+	if h.opts.DatabaseDir != "" {
+		return filepath.Join(h.opts.DatabaseDir, strings.ReplaceAll(d.Name, "/", "_"))
+	}
+	return filepath.Join(filepath.Dir(d.Path), "."+filepath.Base(d.Path)+"-holdfast")
+}
+
+// caretakeEvery is how often a slot without a window is looked after.
+const caretakeEvery = time.Second
+
+// caretake keeps databases without a window, paused ones say, from hurting
+// their applications, until ctx is cancelled.
+func (h *Host) caretake(ctx context.Context) {
+	defer close(h.done)
+	tick := time.NewTicker(caretakeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		h.mu.Lock()
+		slots := slices.Collect(maps.Values(h.slots))
+		h.mu.Unlock()
+		for _, s := range slots {
+			if !s.hasWindow() && s.tryLock() {
+				s.care()
+				s.unlock()
+			}
+		}
+	}
+}
+
+// knownFile lists the databases that this host has, with their state
+// directories, so that the next process finds the windows that this one leaves.
+func (h *Host) knownFile() string { return filepath.Join(h.opts.StateDir, "databases.json") }
+
+func loadKnown(name string) (map[string]string, error) {
+	known := make(map[string]string)
+	b, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return known, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the list of databases: %w", err)
+	}
+	if json.Unmarshal(b, &known) != nil {
+		return make(map[string]string), nil //nolint:nilerr // torn by a crash: lost windows then end by their heartbeat
+	}
+	return known, nil
+}
+
+// remember and forget keep the list of databases. The caller of remember holds
+// h.mu.
+func (h *Host) remember(d Database) error {
+	if h.known[d.Name] == h.dirOf(d) {
+		return nil
+	}
+	h.known[d.Name] = h.dirOf(d)
+	return h.saveKnown()
+}
+
+func (h *Host) forget(name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.known[name]; !ok {
+		return nil
+	}
+	delete(h.known, name)
+	return h.saveKnown()
+}
+
+func (h *Host) saveKnown() error {
+	b, err := json.MarshalIndent(h.known, "", "  ")
+	if err != nil {
+		return err
+	}
+	return ship.WriteFile(h.opts.FS, h.knownFile(), b)
+}
+
+// LostWindows returns the windows that the last process on this host began and
+// did not end.
+func (h *Host) LostWindows() ([]LostWindow, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var lost []LostWindow
+	for _, name := range slices.Sorted(maps.Keys(h.known)) {
+		t, ok, err := ship.LoadToken(h.known[name])
+		if err != nil {
+			return lost, err
+		}
+		if ok {
+			lost = append(lost, LostWindow{Name: name, TaskToken: t.Token, Failures: t.Failures})
+		}
+	}
+	return lost, nil
+}
+
+// ForgetLost removes the record of a lost window, once it has been ended.
+func (h *Host) ForgetLost(name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return ship.RemoveToken(h.known[name])
+}

@@ -1,0 +1,288 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/ship"
+	"github.com/holdfast-db/holdfast/internal/source"
+)
+
+// slot is one database of this process.
+type slot struct {
+	host *Host
+	busy chan struct{} // holds one element while a pass, or whatever excludes one, is under way
+
+	mu      sync.Mutex
+	db      Database
+	id      source.FileID // of the open file; zero while closed
+	running *running      // the window under way
+	last    Reason        // why the last one ended
+
+	// Held by whoever holds busy.
+	opened  Database // what the fields below were opened for
+	dir     *ship.Dir
+	source  *source.DB
+	shipper *ship.Shipper
+}
+
+// running is a window under way.
+type running struct {
+	stop chan struct{} // closed to end it
+	once sync.Once
+	done chan struct{} // closed when it has ended
+}
+
+func (r *running) end() { r.once.Do(func() { close(r.stop) }) }
+
+func newSlot(h *Host, d Database) *slot {
+	return &slot{host: h, busy: make(chan struct{}, 1), db: d}
+}
+
+// want makes d what the next pass replicates.
+func (s *slot) want(d Database) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db = d
+}
+
+func (s *slot) wanted() Database {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.db
+}
+
+func (s *slot) fileID() source.FileID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id
+}
+
+func (s *slot) setID(id source.FileID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.id = id
+}
+
+// locked runs f while no pass is under way.
+func (s *slot) locked(ctx context.Context, f func() error) error {
+	select {
+	case s.busy <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer s.unlock()
+	return f()
+}
+
+func (s *slot) tryLock() bool {
+	select {
+	case s.busy <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *slot) unlock() { <-s.busy }
+
+// open sees to it that the database that is wanted is open.
+func (s *slot) open(ctx context.Context, head ltx.TXID) error {
+	d := s.wanted()
+	if s.shipper != nil && !s.opened.sameAs(d) {
+		if err := s.close(); err != nil {
+			return err
+		}
+	}
+	if s.shipper == nil {
+		if err := s.openShipper(ctx, d, head); err != nil {
+			return errors.Join(err, s.close())
+		}
+	}
+	if s.source != nil {
+		return nil
+	}
+	db, err := source.Open(d.Path, s.host.opts.Log)
+	if err != nil {
+		return err
+	}
+	s.source = db
+	s.setID(db.ID())
+	s.shipper.Attach(db)
+	return nil
+}
+
+// sameAs tells whether what was opened for d serves o. The writer does not
+// count: the local state's goes before the one that was asked for.
+func (d Database) sameAs(o Database) bool {
+	d.Writer = o.Writer
+	return d == o
+}
+
+// openShipper checks the database before anything is made beside it.
+func (s *slot) openShipper(ctx context.Context, d Database, head ltx.TXID) error {
+	if err := source.Probe(d.Path); err != nil {
+		return err
+	}
+	r, err := s.host.opts.OpenReplica(ctx, d.Replica)
+	if err != nil {
+		return err
+	}
+	s.opened = d
+	if s.dir, err = ship.OpenDir(s.host.dirOf(d), s.host.opts.FS); err != nil {
+		return fmt.Errorf("state directory of %s: %w", d.Name, err)
+	}
+	s.shipper, err = ship.New(ship.Options{
+		Name: d.Name, URL: d.Replica, Writer: d.Writer, Adopt: d.Adopt, TakeOver: d.TakeOver,
+		WALLimit: d.WALLimit, Head: head, Replica: r, Log: s.host.opts.Log,
+	}, s.dir)
+	return err
+}
+
+// pass makes one pass and adds what it did to p. A database whose files were
+// replaced is opened anew, once.
+func (s *slot) pass(ctx context.Context, p *Progress) error {
+	err := s.onePass(ctx, p)
+	if errors.Is(err, source.ErrReplaced) {
+		s.host.opts.Log.Warn("reopened", "db", s.opened.Name, "err", err)
+		s.abandon()
+		if err = s.open(ctx, 0); err == nil {
+			err = s.onePass(ctx, p)
+		}
+	}
+	if errors.Is(err, source.ErrMissing) {
+		s.abandon()
+	}
+	if ctx.Err() != nil && s.shipper != nil {
+		s.shipper.Forget() // the put that was cut off may have got through
+	}
+	return err
+}
+
+func (s *slot) onePass(ctx context.Context, p *Progress) error {
+	out, err := s.shipper.Pass(ctx)
+	p.add(out)
+	p.Writer = s.shipper.Writer()
+	return err
+}
+
+func (p *Progress) add(out ship.Outcome) {
+	p.TXID = max(p.TXID, out.TXID)
+	p.BehindBytes, p.SpoolBytes = out.BehindBytes, out.SpoolBytes
+	p.Puts += out.Puts
+	p.Bytes += out.Bytes
+	p.Transactions += out.Transactions
+	p.Resyncs += len(out.Resyncs)
+	if n := len(out.Resyncs); n > 0 {
+		p.ResyncReason = string(out.Resyncs[n-1])
+	}
+	if !out.LastPut.IsZero() {
+		p.LastPut = out.LastPut
+	}
+	if !out.SyncedAt.IsZero() {
+		p.SyncedAt = out.SyncedAt
+		p.Passes++
+	}
+}
+
+// cleanUp frees disk space. A database that cannot be opened, for want of space
+// say, still has its dead attempts removed.
+func (s *slot) cleanUp(ctx context.Context) (ship.Removed, error) {
+	if s.shipper == nil {
+		return ship.CleanDir(s.host.dirOf(s.wanted()))
+	}
+	return s.shipper.CleanUp(ctx)
+}
+
+// tend renews the read lock if that is due and returns the bytes of log that
+// wait to be shipped.
+func (s *slot) tend() (behind int64, err error) {
+	if s.source == nil {
+		return 0, nil
+	}
+	return s.source.Tend()
+}
+
+// limit returns the bytes of log that may wait.
+func (s *slot) limit() int64 {
+	if s.opened.WALLimit > 0 {
+		return s.opened.WALLimit
+	}
+	return ship.DefaultWALLimit
+}
+
+// care looks after a slot without a window, a paused one say. If its read lock
+// lets the log grow beyond its limit the database is let go: the application's
+// disk goes before a cheap resume.
+func (s *slot) care() {
+	behind, err := s.tend()
+	log := s.host.opts.Log
+	switch {
+	case err != nil:
+		log.Warn("let go", "db", s.opened.Name, "err", err)
+		s.abandon()
+	case behind > s.limit():
+		log.Warn("let go", "db", s.opened.Name, "log_bytes", behind, "limit_bytes", s.limit())
+		if err := s.closeSource(); err != nil {
+			log.Warn("closed badly", "db", s.opened.Name, "err", err)
+		}
+	}
+}
+
+// abandon closes the database without touching the files under its names.
+func (s *slot) abandon() {
+	if s.source == nil {
+		return
+	}
+	if err := s.source.Abandon(); err != nil {
+		s.host.opts.Log.Warn("closed badly", "db", s.opened.Name, "err", err)
+	}
+	s.source = nil
+	s.setID(source.FileID{})
+}
+
+// closeSource closes the database in order and keeps how it was left.
+func (s *slot) closeSource() error {
+	if s.source == nil {
+		return nil
+	}
+	stamp, err := s.source.Close()
+	s.source = nil
+	s.setID(source.FileID{})
+	return errors.Join(err, s.shipper.SaveClosed(stamp))
+}
+
+// close closes everything, in order.
+func (s *slot) close() error {
+	err := s.closeSource()
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.Close())
+	}
+	s.dir, s.shipper = nil, nil
+	return err
+}
+
+// finishTime bounds the last pass before a process ends.
+const finishTime = 5 * time.Second
+
+// finish closes the slot at the end of the process, after a last pass if its
+// window was ended by that.
+func (s *slot) finish(ctx context.Context) error {
+	s.mu.Lock()
+	last := s.last
+	s.mu.Unlock()
+	if last == WorkerStopping && s.source != nil {
+		ctx, cancel := context.WithTimeout(ctx, finishTime)
+		defer cancel()
+		var p Progress
+		if err := s.pass(ctx, &p); err != nil {
+			s.host.opts.Log.Warn("last pass failed", "db", s.opened.Name, "err", err)
+		}
+	}
+	return s.close()
+}

@@ -1,0 +1,235 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/ship"
+)
+
+const (
+	// putGrace is how long a put that is under way may go on when its window is
+	// stopped, before it is cut off and its fate is unknown.
+	putGrace = 500 * time.Millisecond
+
+	// tendEvery is how often the read lock is looked after between two passes.
+	tendEvery = 100 * time.Millisecond
+)
+
+// window runs w. An older one of the same slot, whose worker was thought to be
+// gone, is ended first.
+func (s *slot) window(ctx context.Context, w Window, beat func(Progress)) (res Result, err error) {
+	r, err := s.startWindow(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { s.endWindow(r, res.Reason) }()
+	run := &windowRun{slot: s, window: w, stop: r.stop, beat: beat, start: time.Now()}
+	res, err = run.run(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil { // cut off by StopSync
+		res.Reason, err = Stopped, nil
+	}
+	return res, err
+}
+
+func (s *slot) startWindow(ctx context.Context) (*running, error) {
+	for {
+		r := &running{stop: make(chan struct{}), done: make(chan struct{})}
+		s.mu.Lock()
+		old := s.running
+		if old == nil {
+			s.running = r
+		}
+		s.mu.Unlock()
+		if old == nil {
+			return r, nil
+		}
+		if err := old.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// wait ends a window and waits until it has ended.
+func (r *running) wait(ctx context.Context) error {
+	r.end()
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *slot) endWindow(r *running, why Reason) {
+	s.mu.Lock()
+	s.running, s.last = nil, why
+	s.mu.Unlock()
+	close(r.done)
+}
+
+func (s *slot) hasWindow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running != nil
+}
+
+// stopWindow ends the window under way, if any.
+func (s *slot) stopWindow(ctx context.Context) error {
+	s.mu.Lock()
+	r := s.running
+	s.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	return r.wait(ctx)
+}
+
+// windowRun is the state of one window.
+type windowRun struct {
+	slot   *slot
+	window Window
+	stop   <-chan struct{}
+	beat   func(Progress)
+	start  time.Time
+	res    Result
+}
+
+func (r *windowRun) run(ctx context.Context) (Result, error) {
+	if err := r.begin(ctx); err != nil {
+		return r.res, err
+	}
+	defer r.finish(ctx)
+	for next := r.start; ; {
+		next = next.Add(r.window.Interval)
+		if err := r.pass(ctx); err != nil {
+			return r.res, err
+		}
+		r.beat(r.res.Progress)
+		if r.res.Reason = r.over(); r.res.Reason != "" {
+			return r.res, nil
+		}
+		if now := time.Now(); next.Before(now) {
+			next = now
+		}
+		reason, err := r.rest(ctx, next)
+		if reason != "" || err != nil {
+			r.res.Reason = reason
+			return r.res, err
+		}
+	}
+}
+
+// begin opens the database and keeps the window's token beside it.
+func (r *windowRun) begin(ctx context.Context) error {
+	return r.slot.locked(ctx, func() error {
+		if err := r.slot.open(ctx, r.window.Head); err != nil {
+			return err
+		}
+		r.keepToken()
+		return nil
+	})
+}
+
+// keepToken writes the window's token down. Without it, for want of space say,
+// a crash is noticed by the heartbeat only, later.
+func (r *windowRun) keepToken() {
+	if len(r.window.TaskToken) == 0 {
+		return
+	}
+	err := ship.RemoveToken(r.slot.dir.Path()) // an older one would end the wrong window
+	if err == nil {
+		err = r.slot.dir.SaveToken(ship.Token{Token: r.window.TaskToken, Failures: r.window.Failures})
+	}
+	if err != nil {
+		r.slot.host.opts.Log.Warn("token was not saved", "db", r.window.Name, "err", err)
+	}
+}
+
+// finish keeps where the window ended and forgets its token: it has ended by
+// itself. What cannot be kept is worked out again from the replica.
+func (r *windowRun) finish(ctx context.Context) {
+	log := r.slot.host.opts.Log
+	err := r.slot.locked(context.WithoutCancel(ctx), func() error {
+		dir := r.slot.host.dirOf(r.slot.wanted())
+		err := ship.RemoveToken(dir)
+		if r.slot.shipper != nil {
+			err = errors.Join(err, r.slot.shipper.Save())
+		}
+		return err
+	})
+	if err != nil {
+		log.Warn("state was not saved", "db", r.window.Name, "err", err)
+	}
+}
+
+// pass makes one pass, which a stop cuts off after a grace.
+func (r *windowRun) pass(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-done:
+			return
+		case <-r.stop:
+		}
+		select {
+		case <-done:
+		case <-time.After(putGrace):
+			cancel()
+		}
+	}()
+	return r.slot.locked(ctx, func() error {
+		if err := r.slot.open(ctx, r.window.Head); err != nil {
+			return err
+		}
+		return r.slot.pass(ctx, &r.res.Progress)
+	})
+}
+
+// over tells whether, and why, the window ends after a pass.
+func (r *windowRun) over() Reason {
+	switch {
+	case r.window.Failures > 0 && r.res.Passes == 1:
+		return Recovered
+	case r.window.Length == 0, time.Since(r.start) >= r.window.Length:
+		return WindowOver
+	}
+	return ""
+}
+
+// rest waits until next, looking after the read lock. It returns early with the
+// reason, or the error, that ends the window.
+func (r *windowRun) rest(ctx context.Context, next time.Time) (Reason, error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-r.stop:
+			return Stopped, nil
+		case <-r.window.Stop:
+			return WorkerStopping, nil
+		case <-time.After(min(time.Until(next), tendEvery)):
+		}
+		if !time.Now().Before(next) {
+			return "", nil
+		}
+		if r.pressing() {
+			return "", nil
+		}
+	}
+}
+
+// pressing looks after the read lock and tells whether the next pass should not
+// wait: the log has passed its limit.
+func (r *windowRun) pressing() bool {
+	if !r.slot.tryLock() {
+		return false
+	}
+	defer r.slot.unlock()
+	behind, err := r.slot.tend()
+	return err != nil || behind > r.slot.limit()
+}

@@ -1,0 +1,120 @@
+package ship
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/source"
+	"github.com/holdfast-db/holdfast/internal/wal"
+)
+
+// settle reads the replica's head, if that is not known, and makes the database
+// go on from there.
+func (s *Shipper) settle(ctx context.Context) error {
+	if s.settled {
+		return nil
+	}
+	head, err := readHead(ctx, s.opts, s.state.Writer)
+	if err != nil {
+		return err
+	}
+	position, err := s.positionOf(ctx, head)
+	if err != nil {
+		return err
+	}
+	var clean source.Stamp
+	if head.Max == s.state.TXID && position == s.state.Position {
+		clean = s.state.Clean
+	}
+	s.head, s.contact = head, time.Now()
+	s.created = later(s.created, head.Created)
+	if last, ok := s.spool.last(); ok {
+		position, clean = last.Position, source.Stamp{}
+		s.created = later(s.created, last.Created)
+	}
+	s.state.TXID, s.state.Position = head.Max, position
+	s.db.Resume(position, clean)
+	s.settled = true
+	return nil
+}
+
+// readHead returns the newest object, which must be ours to follow; a zero one
+// for an empty replica.
+func readHead(ctx context.Context, opts Options, writer string) (replica.Object, error) {
+	head, err := opts.Replica.Head(ctx, opts.Head)
+	switch {
+	case errors.Is(err, replica.ErrEmpty):
+		return replica.Object{}, nil
+	case err != nil:
+		return replica.Object{}, fmt.Errorf("read the head of %s: %w", opts.URL, err)
+	case head.Writer == writer, head.Writer == "" && opts.Adopt, opts.TakeOver:
+		return head, nil
+	case head.Writer == "":
+		return head, fmt.Errorf("%w: %w: %s holds objects up to %s that name no writer, as Litestream's do; register with --adopt to go on after them, or choose another replica path", ErrFenced, ErrForeign, opts.URL, head.Max)
+	}
+	return head, fmt.Errorf("%w: %w: %s was written by %s up to %s; choose another replica path, or register with --take-over if that writer is gone for good", ErrFenced, ErrForeign, opts.URL, name(head.Writer), head.Max)
+}
+
+// positionOf returns where head left off. Another writer's head, or one that
+// says nothing of a log, gives a position that nothing continues.
+func (s *Shipper) positionOf(ctx context.Context, head replica.Object) (wal.Position, error) {
+	if head.Max == 0 {
+		return wal.Position{}, nil
+	}
+	p, err := s.opts.Replica.Position(ctx, head)
+	if err != nil {
+		return wal.Position{}, fmt.Errorf("read the head of %s: %w", s.opts.URL, err)
+	}
+	if head.Writer != s.state.Writer {
+		return wal.Position{PageSize: p.PageSize, Commit: p.Commit}, nil
+	}
+	return p, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// CheckHead tells whether a Shipper with these options could follow the
+// replica's head: blob errors and ErrFenced say why not. dir is where the state
+// of an earlier process would be. Nothing is written.
+func CheckHead(ctx context.Context, opts Options, dir string) error {
+	state, err := LoadState(dir)
+	if err != nil {
+		return err
+	}
+	writer := opts.Writer
+	if state.Replica == opts.URL && state.Writer != "" {
+		writer = state.Writer
+	}
+	_, err = readHead(ctx, opts, writer)
+	return err
+}
+
+// Save writes the local state: when a window begins and ends, at checkpoints,
+// and whenever the spool changes.
+func (s *Shipper) Save() error {
+	s.state.Spool = s.spool.entries
+	return s.dir.Save(s.state)
+}
+
+// SaveClosed writes the local state after the database was closed with stamp
+// (zero: not cleanly).
+func (s *Shipper) SaveClosed(stamp source.Stamp) error {
+	s.state.Clean = source.Stamp{}
+	if s.settled && len(s.spool.entries) == 0 {
+		s.state.Clean = stamp
+	}
+	s.settled = false
+	return s.Save()
+}
+
+// Forget makes the next pass read the head again, after a put whose fate is not
+// known.
+func (s *Shipper) Forget() { s.settled = false }

@@ -1,0 +1,178 @@
+package ship
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/source"
+)
+
+// shelter moves a log that has passed its limit into the spool, so that it may
+// be used again while the store is away. It returns why the store is away, or
+// what went wrong here: a full disk is worse news.
+func (s *Shipper) shelter(cause error) error {
+	if !s.settled {
+		return cause // where to go on from is not known; the log keeps what it has
+	}
+	behind, err := s.db.Behind()
+	if err != nil || behind <= s.opts.WALLimit {
+		return cause
+	}
+	if err := s.spoolAll(); err != nil {
+		return fmt.Errorf("%w; while the store is away: %v", err, cause) //nolint:errorlint // the disk's error is the one to act upon
+	}
+	s.opts.Log.Warn("spooled", "db", s.opts.Name, "log_bytes", behind, "spool_bytes", s.spool.bytes())
+	return cause
+}
+
+// spoolAll captures all that waits and puts it into the spool.
+func (s *Shipper) spoolAll() error {
+	c, err := s.db.Capture(0)
+	if err != nil {
+		return err
+	}
+	if c.Empty() {
+		return s.db.Shipped(c)
+	}
+	next := s.head.Max + 1
+	if last, ok := s.spool.last(); ok {
+		next = last.Max + 1
+	}
+	d := s.draft(c, next)
+	position := s.state.Position
+	err = s.spool.add(d, c.Pages, func() error {
+		s.state.Position, s.state.Clean = d.Position, source.Stamp{}
+		return s.Save()
+	})
+	if err != nil {
+		s.state.Position = position
+		return errors.Join(err, s.db.Dropped())
+	}
+	s.created = d.Created
+	if err := s.db.Shipped(c); err != nil {
+		return err
+	}
+	return s.db.Checkpoint()
+}
+
+// drain ships the spool, oldest first.
+func (s *Shipper) drain(ctx context.Context, out *Outcome) error {
+	for len(s.spool.entries) > 0 {
+		if err := s.drainOne(ctx, s.spool.entries[0], out); err != nil && !errors.Is(err, errAgain) {
+			return err
+		}
+		if !s.settled { // an earlier attempt had got through
+			if err := s.settle(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Shipper) drainOne(ctx context.Context, e replica.Draft, out *Outcome) error {
+	done, err := s.alreadyThere(ctx, e)
+	if err != nil {
+		return err
+	}
+	if !done {
+		position := s.state.Position
+		object, err := s.spool.put(ctx, s.opts.Replica, e, s.head.Max+1)
+		if errors.Is(err, blob.ErrExists) {
+			return s.collide(ctx, replica.Draft{Level: e.Level, Min: min(e.Min, s.head.Max+1), Max: s.head.Max + 1})
+		}
+		if err != nil {
+			return err
+		}
+		s.advance(object, e, out)
+		s.state.Position = position // the database is as far as the spool's end
+	}
+	if err := s.spool.drop(e.Max); err != nil {
+		return source.Classify(err)
+	}
+	return s.Save()
+}
+
+// alreadyThere tells whether the replica holds e: its put had got through, and
+// only the answer was lost.
+func (s *Shipper) alreadyThere(ctx context.Context, e replica.Draft) (bool, error) {
+	if e.Max > s.head.Max {
+		return false, nil
+	}
+	o, err := s.opts.Replica.Find(ctx, e.Level, e.Min, e.Max)
+	if errors.Is(err, blob.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || o.Writer != s.state.Writer {
+		return false, err
+	}
+	return s.spool.equal(ctx, s.opts.Replica, e, o)
+}
+
+// Removed says what a clean-up took away.
+type Removed struct {
+	Files int
+	Bytes int64
+}
+
+// CleanUp frees disk space that nothing needs: what ended attempts to spool left
+// behind, and spool files whose object is in the replica with the same bytes.
+// Nothing else is touched. It needs no Shipper and must not run beside a pass.
+func (s *Shipper) CleanUp(ctx context.Context) (Removed, error) {
+	var r Removed
+	names, err := s.spool.stale()
+	if err != nil {
+		return r, source.Classify(err)
+	}
+	for _, name := range names {
+		if err := s.remove(name, &r); err != nil {
+			return r, err
+		}
+	}
+	for _, e := range append([]replica.Draft(nil), s.spool.entries...) {
+		if s.settled {
+			there, err := s.alreadyThere(ctx, e)
+			if err != nil {
+				return r, err
+			}
+			if there {
+				r.count(s.spool.name(e.Max))
+				if err := s.spool.drop(e.Max); err != nil {
+					return r, source.Classify(err)
+				}
+			}
+		}
+	}
+	return r, nil
+}
+
+// CleanDir is CleanUp for a database that could not be opened: it removes what
+// ended attempts to spool left in the state directory at path.
+func CleanDir(path string) (Removed, error) {
+	s := &Shipper{spool: &spool{dir: filepath.Join(path, spoolName), fs: OS}}
+	return s.CleanUp(context.Background())
+}
+
+func (s *Shipper) remove(name string, r *Removed) error {
+	var one Removed
+	one.count(name)
+	if err := s.spool.fs.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return source.Classify(err)
+	}
+	r.Files += one.Files
+	r.Bytes += one.Bytes
+	return nil
+}
+
+// count adds the file name.
+func (r *Removed) count(name string) {
+	if info, err := os.Stat(name); err == nil {
+		r.Files++
+		r.Bytes += info.Size()
+	}
+}

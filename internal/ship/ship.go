@@ -1,0 +1,269 @@
+// Package ship moves what a database committed into its replica, one pass at a
+// time: capture, put, say so.
+//
+// A pass can be cut off anywhere and made again: the replica's newest object
+// says where to go on, objects are only ever created, and the local state is a
+// hint. A healthy pass writes nothing to the local disk. While the store cannot
+// be reached the database's own log is the buffer; when it passes its limit the
+// changes go to a spool beside the database, which is shipped before anything
+// else.
+//
+// A Shipper serves one database and is not safe for concurrent use.
+package ship
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/plan"
+	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/source"
+)
+
+const (
+	// DefaultWALLimit is how many bytes of log may wait for a store that cannot
+	// be reached before they go to the spool.
+	DefaultWALLimit = 64 << 20
+
+	// checkpointPages is how many shipped pages the log may hold before it is
+	// copied into the database file: SQLite's own default for applications.
+	checkpointPages = 1000
+
+	// capturePages bounds one changeset that goes on from another: larger ones
+	// become several objects.
+	capturePages = 16 << 10
+
+	// silence is how long a writer may go without hearing from the replica
+	// before it reads the head again: half of the shortest time that level-0
+	// objects are kept. A machine that slept must not write into the past.
+	silence = 30 * time.Minute
+)
+
+// Options describe whose changes go where.
+type Options struct {
+	Name     string
+	URL      string // of the replica, as it is shown
+	Writer   string // 32 hex digits
+	Adopt    bool   // go on after a head that names no writer
+	TakeOver bool   // go on after a head that names another writer
+	WALLimit int64  // bytes; 0 is DefaultWALLimit
+	Head     ltx.TXID
+	Replica  *replica.Replica
+	Log      *slog.Logger
+}
+
+// Outcome is what one pass has done, or did before it failed.
+type Outcome struct {
+	TXID         ltx.TXID  // head of the replica
+	SyncedAt     time.Time // when source and replica were equal; zero if the pass did not get there
+	LastPut      time.Time
+	Puts         int
+	Bytes        int64 // of the objects put
+	Transactions int64
+	Resyncs      []source.Rule
+	BehindBytes  int64 // in the log, not shipped
+	SpoolBytes   int64
+}
+
+// Shipper ships one database.
+type Shipper struct {
+	opts  Options
+	dir   *Dir
+	db    *source.DB
+	state State
+	spool *spool
+
+	settled bool           // head is what the replica holds, and position follows from it
+	head    replica.Object // newest object; zero for an empty replica
+	contact time.Time      // when the replica last answered
+	created time.Time      // of the newest object put or spooled
+}
+
+// New returns a Shipper that goes on from what dir holds of an earlier process.
+// That process's writer identity goes before the one in opts.
+func New(opts Options, dir *Dir) (*Shipper, error) {
+	state, err := dir.Load()
+	if err != nil {
+		return nil, err
+	}
+	if state.Replica != opts.URL || state.Writer == "" {
+		state = State{Name: opts.Name, Replica: opts.URL, Writer: opts.Writer}
+	}
+	if opts.WALLimit == 0 {
+		opts.WALLimit = DefaultWALLimit
+	}
+	opts.Head = max(opts.Head, state.TXID)
+	return &Shipper{
+		opts: opts, dir: dir, state: state,
+		spool: openSpool(filepath.Join(dir.path, spoolName), dir.fs, state.Spool),
+	}, nil
+}
+
+// Writer returns the identity under which this database is written.
+func (s *Shipper) Writer() string { return s.state.Writer }
+
+// Attach makes db the database that passes capture from: one that was just
+// opened.
+func (s *Shipper) Attach(db *source.DB) {
+	s.db = db
+	if s.settled {
+		db.Resume(s.state.Position, source.Stamp{})
+	}
+}
+
+// Pass ships until nothing is left that was committed when it looked.
+func (s *Shipper) Pass(ctx context.Context) (Outcome, error) {
+	var out Outcome
+	err := s.pass(ctx, &out)
+	if err != nil && storeAway(err) {
+		err = s.shelter(err)
+	}
+	out.TXID = s.head.Max
+	out.SpoolBytes = s.spool.bytes()
+	if behind, e := s.db.Behind(); e == nil {
+		out.BehindBytes = behind
+	}
+	return out, err
+}
+
+func (s *Shipper) pass(ctx context.Context, out *Outcome) error {
+	if time.Since(s.contact) > silence {
+		s.settled = false
+	}
+	for {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		if err := s.drain(ctx, out); err != nil {
+			return err
+		}
+		c, err := s.db.Capture(capturePages)
+		if err != nil {
+			return err
+		}
+		if err := s.put(ctx, c, out); err != nil {
+			if drop := s.db.Dropped(); drop != nil {
+				return errors.Join(err, drop)
+			}
+			if errors.Is(err, errAgain) {
+				continue
+			}
+			return err
+		}
+		if err := s.db.Shipped(c); err != nil {
+			return err
+		}
+		if c.Complete {
+			out.SyncedAt = c.Measured
+			return s.makeRoom()
+		}
+	}
+}
+
+// errAgain says that the replica is further on than was thought, by our own
+// doing.
+var errAgain = errors.New("head moved")
+
+// put writes c as the next object.
+func (s *Shipper) put(ctx context.Context, c *source.Changeset, out *Outcome) error {
+	if c.Empty() {
+		return nil
+	}
+	d := s.draft(c, s.head.Max+1)
+	if c.Rule != "" {
+		s.sayResync(c)
+	}
+	object, err := s.opts.Replica.Put(ctx, d, c.Pages)
+	if errors.Is(err, blob.ErrExists) {
+		return s.collide(ctx, d)
+	}
+	if err != nil {
+		return err
+	}
+	s.advance(object, d, out)
+	out.Transactions += c.Transactions
+	if c.Full && c.Rule != source.RuleFirst {
+		out.Resyncs = append(out.Resyncs, c.Rule)
+	}
+	return nil
+}
+
+// draft describes c as the object for txid. A replica cannot change its page
+// size from one level-0 object to the next, so such a resync starts over as a
+// snapshot of everything.
+func (s *Shipper) draft(c *source.Changeset, txid ltx.TXID) replica.Draft {
+	d := replica.Draft{Min: txid, Max: txid, Position: c.End, From: c.Start, Writer: s.state.Writer, Created: s.timestamp()}
+	if old := s.state.Position.PageSize; old != 0 && old != c.End.PageSize {
+		d.Level, d.Min = plan.SnapshotLevel, 1
+	}
+	return d
+}
+
+// timestamp labels an object whose content was captured before now: later than
+// the object before it, whatever the clock does.
+func (s *Shipper) timestamp() time.Time {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if next := s.created.Add(time.Millisecond); now.Before(next) {
+		now = next
+	}
+	return now
+}
+
+// advance makes object the head.
+func (s *Shipper) advance(object replica.Object, d replica.Draft, out *Outcome) {
+	s.head, s.contact, s.created = object, time.Now(), d.Created
+	s.state.TXID, s.state.Position, s.state.Clean = object.Max, d.Position, source.Stamp{}
+	out.Puts++
+	out.Bytes += object.Size
+	out.LastPut = s.contact
+}
+
+// collide finds out who put the object that d was to become.
+func (s *Shipper) collide(ctx context.Context, d replica.Draft) error {
+	o, err := s.opts.Replica.Find(ctx, d.Level, d.Min, d.Max)
+	if errors.Is(err, blob.ErrNotFound) {
+		return fmt.Errorf("%w: %s exists and cannot be read", blob.ErrUnavailable, replica.Key(d.Level, d.Min, d.Max))
+	}
+	if err != nil {
+		return err
+	}
+	if o.Writer != s.state.Writer {
+		return fmt.Errorf("%w: object %s of %s was written by %s, this database writes as %s; find the other writer, stop one of the two, then resume", ErrFenced, o.Key(), s.opts.URL, name(o.Writer), name(s.state.Writer))
+	}
+	s.settled, s.opts.Head = false, d.Max
+	return errAgain
+}
+
+func name(writer string) string {
+	if writer == "" {
+		return "an unknown writer"
+	}
+	return "writer " + writer[:min(8, len(writer))]
+}
+
+// makeRoom copies a log that has grown long into the database file.
+func (s *Shipper) makeRoom() error {
+	if s.db.LogSize() < checkpointPages*int64(s.db.PageSize()) {
+		return nil
+	}
+	if err := s.db.Checkpoint(); err != nil {
+		return err
+	}
+	return s.Save()
+}
+
+// storeAway tells whether err means that the store could not be reached.
+func storeAway(err error) bool {
+	return errors.Is(err, blob.ErrUnavailable) || errors.Is(err, blob.ErrThrottled)
+}
+
+func (s *Shipper) sayResync(c *source.Changeset) {
+	s.opts.Log.Info("took all pages", "db", s.opts.Name, "rule", string(c.Rule), "pages", c.PageCount())
+}

@@ -1,0 +1,176 @@
+package ship
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/replica"
+)
+
+// spool keeps changesets that the store would not take, so that the log they
+// came from may be used again. Files are named for the TXID that was next when
+// they were written; which one they get is decided when they are shipped.
+type spool struct {
+	dir     string
+	fs      FS
+	entries []replica.Draft
+	live    string // temporary file being written, if any
+}
+
+// temporary matches the files of attempts to spool something.
+var temporary = regexp.MustCompile(`^[0-9a-f]{16}\.[0-9a-f]{8}\.tmp$`)
+
+// openSpool takes over what the state of an earlier process says of the spool,
+// as far as the files are there.
+func openSpool(dir string, fs FS, entries []replica.Draft) *spool {
+	s := &spool{dir: dir, fs: fs}
+	for _, e := range entries {
+		if _, err := os.Stat(s.name(e.Max)); err == nil {
+			s.entries = append(s.entries, e)
+		}
+	}
+	return s
+}
+
+func (s *spool) name(txid ltx.TXID) string {
+	return filepath.Join(s.dir, txid.String()+".ltx")
+}
+
+// add writes d with pages. announce is called when the bytes are safe and
+// before they get their name, to make d known to a later process: an entry
+// without a file means nothing, a file without an entry could not be shipped.
+func (s *spool) add(d replica.Draft, pages replica.Pages, announce func() error) error {
+	tmp := filepath.Join(s.dir, fmt.Sprintf("%s.%08x.tmp", d.Max, rand.Uint32()))
+	s.live = filepath.Base(tmp)
+	defer func() { s.live = "" }()
+	before := s.entries
+	err := writeFile(s.fs, s.name(d.Max), tmp, func(w io.Writer) error {
+		return replica.Encode(w, d, pages)
+	}, func() error {
+		s.entries = append(slices.Clip(before), d)
+		return announce()
+	})
+	if err != nil {
+		s.entries = before
+		return fmt.Errorf("spool %s: %w", d.Max, err)
+	}
+	return nil
+}
+
+// last returns the newest entry; ok is false for an empty spool.
+func (s *spool) last() (d replica.Draft, ok bool) {
+	if len(s.entries) == 0 {
+		return replica.Draft{}, false
+	}
+	return s.entries[len(s.entries)-1], true
+}
+
+// bytes returns the size of all files.
+func (s *spool) bytes() int64 {
+	var n int64
+	for _, e := range s.entries {
+		if info, err := os.Stat(s.name(e.Max)); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+// drop removes the file of the entry for txid, whose content the replica holds.
+func (s *spool) drop(txid ltx.TXID) error {
+	if err := s.fs.Remove(s.name(txid)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	s.entries = slices.DeleteFunc(s.entries, func(d replica.Draft) bool { return d.Max == txid })
+	return nil
+}
+
+// put ships the oldest entry as txid: its bytes as they are if that is the TXID
+// it was written for, else encoded anew. Its pages hold all that changed since
+// some state at or before the head, so they apply to any later head as well.
+func (s *spool) put(ctx context.Context, r *replica.Replica, e replica.Draft, txid ltx.TXID) (replica.Object, error) {
+	f, err := os.Open(s.name(e.Max))
+	if err != nil {
+		return replica.Object{}, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if e.Max == txid {
+		return r.PutEncoded(ctx, e, f)
+	}
+	reader, err := replica.NewReader(f, replica.Describe(e))
+	if err != nil {
+		return replica.Object{}, err
+	}
+	d := e
+	d.Max = txid
+	if d.Level == 0 {
+		d.Min = txid
+	}
+	return r.Put(ctx, d, reader.Pages)
+}
+
+// equal tells whether the replica's object o holds the very bytes of entry e.
+func (s *spool) equal(ctx context.Context, r *replica.Replica, e replica.Draft, o replica.Object) (bool, error) {
+	f, err := os.Open(s.name(e.Max))
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil || info.Size() != o.Size {
+		return false, err
+	}
+	body, err := r.Raw(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	defer body.Close() //nolint:errcheck // only read
+	return sameBytes(f, body)
+}
+
+// sameBytes compares two readers of equal length.
+func sameBytes(a, b io.Reader) (bool, error) {
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errA := io.ReadFull(a, x)
+		m, errB := io.ReadFull(b, y)
+		if !bytes.Equal(x[:n], y[:m]) {
+			return false, nil
+		}
+		if errA != nil || errB != nil {
+			if isEnd(errA) && isEnd(errB) {
+				return true, nil
+			}
+			return false, errors.Join(errA, errB)
+		}
+	}
+}
+
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// stale returns the temporary files of attempts that have ended.
+func (s *spool) stale() ([]string, error) {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range files {
+		if temporary.MatchString(f.Name()) && f.Name() != s.live && f.Type().IsRegular() {
+			names = append(names, filepath.Join(s.dir, f.Name()))
+		}
+	}
+	return names, nil
+}
