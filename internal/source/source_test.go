@@ -130,9 +130,7 @@ func TestCaptureFollowsEverythingThatAnApplicationDoes(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			path := filepath.Join(t.TempDir(), "app.db")
-			app := sqlitetest.Open(t, path)
-			sqlitetest.Exec(t, app, fmt.Sprintf("PRAGMA page_size=%d", 512<<r.IntN(8)))
-			sqlitetest.Exec(t, app, fmt.Sprintf("PRAGMA auto_vacuum=%d", r.IntN(3)))
+			app := sqlitetest.Open(t, path, fmt.Sprintf("page_size=%d", 512<<r.IntN(8)), fmt.Sprintf("auto_vacuum=%d", r.IntN(3)))
 			sqlitetest.Exec(t, app, "CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB)")
 			db := mustOpen(t, path)
 			m := &mirror{}

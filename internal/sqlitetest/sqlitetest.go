@@ -14,19 +14,23 @@ import (
 	"path/filepath"
 	"testing"
 
-	_ "github.com/mattn/go-sqlite3" // the driver that Open asks for
+	"github.com/mattn/go-sqlite3"
 )
 
 // Open opens path as an application of this process would: one connection, WAL
-// mode, five seconds of patience.
-func Open(t testing.TB, path string) *sql.DB {
+// mode, five seconds of patience. The pragmas, such as page_size=512, run before
+// a new database gets its first page.
+func Open(t testing.TB, path string, pragmas ...string) *sql.DB {
 	t.Helper()
-	app, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL&_busy_timeout=5000&_synchronous=NORMAL")
+	app, err := sql.Open("sqlite3", "file:"+path+"?_busy_timeout=5000&_synchronous=NORMAL")
 	if err != nil {
 		t.Fatal(err)
 	}
 	app.SetMaxOpenConns(1)
 	t.Cleanup(func() { _ = app.Close() })
+	for _, p := range append(pragmas, "journal_mode=WAL") {
+		Exec(t, app, "PRAGMA "+p)
+	}
 	return app
 }
 
@@ -67,6 +71,27 @@ func Truth(t testing.TB, path string) []byte {
 	return b
 }
 
+// Live returns the database as app sees it now, page by page: unlike Truth it
+// does not pass by SQLite's recovery, which takes commits that no running
+// connection has ever counted as such.
+func Live(t testing.TB, app *sql.DB) []byte {
+	t.Helper()
+	conn, err := app.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // back to the pool
+	var image []byte
+	err = conn.Raw(func(c any) error {
+		image, err = c.(*sqlite3.SQLiteConn).Serialize("main")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
 // Same fails unless got and want are equal, page by page.
 func Same(t testing.TB, got, want []byte, pageSize int) {
 	t.Helper()
@@ -88,10 +113,11 @@ type Shell struct {
 }
 
 // StartShell connects the sqlite3 program to path. It never checkpoints by
-// itself.
-func StartShell(t testing.TB, path string) *Shell {
+// itself. env is added to its environment.
+func StartShell(t testing.TB, path string, env ...string) *Shell {
 	t.Helper()
 	cmd := exec.Command("sqlite3", "-batch", path)
+	cmd.Env = append(os.Environ(), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -114,20 +140,27 @@ func StartShell(t testing.TB, path string) *Shell {
 // returns what they printed.
 func (s *Shell) Run(t testing.TB, statements ...string) []string {
 	t.Helper()
+	lines, alive := s.Try(statements...)
+	if !alive {
+		t.Fatalf("sqlite3 ended during %v, having printed %v", statements, lines)
+	}
+	return lines
+}
+
+// Try is Run for a program that may die: alive tells whether it did not.
+func (s *Shell) Try(statements ...string) (lines []string, alive bool) {
 	for _, q := range append(statements, ".print done") {
 		if _, err := fmt.Fprintln(s.in, q); err != nil {
-			t.Fatalf("%s: %v", q, err)
+			return nil, false
 		}
 	}
-	var lines []string
 	for s.out.Scan() {
 		if s.out.Text() == "done" {
-			return lines
+			return lines, true
 		}
 		lines = append(lines, s.out.Text())
 	}
-	t.Fatalf("sqlite3 ended during %v, having printed %v", statements, lines)
-	return nil
+	return lines, false
 }
 
 // Quit ends the program in order.

@@ -1,0 +1,117 @@
+package azure
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	sdkblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+)
+
+// blockSize is the largest object that is put in one request, and the size of
+// the blocks of larger ones, in bytes.
+const blockSize = 8 << 20
+
+// Put implements blob.Store. It holds up to four blocks in memory.
+func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.Metadata) (int64, error) {
+	if err := blob.CheckKey(key); err != nil {
+		return 0, fmt.Errorf("store: put: %w", err)
+	}
+	if err := meta.Check(); err != nil {
+		return 0, fmt.Errorf("store: put %s: %w", key, err)
+	}
+	source := blob.NewBody(ctx, body)
+	head, more := readHead(source)
+	switch {
+	case source.Err() != nil:
+		return 0, fmt.Errorf("store: put %s: %w", key, source.Err())
+	case more:
+		return s.putBlocks(ctx, key, io.MultiReader(bytes.NewReader(head), source), meta)
+	}
+	return s.putWhole(ctx, key, head, meta)
+}
+
+// readHead reads one byte more than goes into one request, to know whether there
+// is more, in a buffer that grows as needed. The caller asks body for errors.
+func readHead(body *blob.Body) (head []byte, more bool) {
+	head = make([]byte, 0, 64<<10)
+	for {
+		n, err := io.ReadFull(body, head[len(head):cap(head)])
+		head = head[:len(head)+n]
+		if err != nil || len(head) > blockSize {
+			return head, err == nil
+		}
+		head = append(make([]byte, 0, min(8*cap(head), blockSize+1)), head...)
+	}
+}
+
+// putWhole puts an object in one request.
+func (s *Store) putWhole(ctx context.Context, key string, data []byte, meta blob.Metadata) (int64, error) {
+	sum := md5.Sum(data)
+	_, err := s.blockBlob(key).Upload(withSize(ctx, int64(len(data))), streaming.NopCloser(bytes.NewReader(data)), &blockblob.UploadOptions{
+		TransactionalValidation: sdkblob.TransferValidationTypeMD5(sum[:]),
+		HTTPHeaders:             contentType,
+		Metadata:                pointers(meta),
+		Tier:                    s.tier,
+		AccessConditions:        ifAbsent,
+	})
+	switch {
+	case err == nil:
+		return int64(len(data)), nil
+	case !isConflict(err):
+		return 0, s.explain(ctx, "put", key, err)
+	}
+	exists, err := s.exists(ctx, key)
+	switch {
+	case err != nil:
+		return 0, err
+	case exists:
+		return 0, s.fail("put", key, blob.ErrExists, "")
+	}
+	// Azurite refuses because of the uncommitted blocks of a killed upload.
+	return s.putBlocks(ctx, key, bytes.NewReader(data), meta)
+}
+
+// exists asks, after a refused put, whether the object is there to be read.
+func (s *Store) exists(ctx context.Context, key string) (bool, error) {
+	_, err := s.container.NewBlobClient(s.name(key)).GetProperties(ctx, nil)
+	if err == nil {
+		return true, nil
+	}
+	if err = s.explain(ctx, "stat", key, err); errors.Is(err, blob.ErrNotFound) {
+		return false, nil
+	}
+	return false, err
+}
+
+// isConflict tells the refusals of If-None-Match from other answers.
+func isConflict(err error) bool {
+	var answer *azcore.ResponseError
+	return errors.As(err, &answer) &&
+		(answer.StatusCode == http.StatusConflict || answer.StatusCode == http.StatusPreconditionFailed)
+}
+
+var (
+	ifAbsent = &sdkblob.AccessConditions{
+		ModifiedAccessConditions: &sdkblob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)},
+	}
+	contentType = &sdkblob.HTTPHeaders{BlobContentType: to.Ptr("application/octet-stream")}
+)
+
+func pointers(meta blob.Metadata) map[string]*string {
+	out := make(map[string]*string, len(meta))
+	for key, v := range meta {
+		out[key] = to.Ptr(v)
+	}
+	return out
+}

@@ -1,0 +1,61 @@
+// Package config is what a person can set: one struct, read from one YAML file,
+// from HOLDFAST_* variables and from flags.
+//
+// A flag wins over the environment, the environment over the file. A key or a
+// HOLDFAST_* variable that nobody reads is an error that names the nearest known
+// one, because a misspelt setting is one that silently does not hold.
+//
+// The package reads no environment of its own: the main packages pass it in.
+// A Config may be printed: secrets are never part of it, only the names of files
+// that hold them, and a URL with a secret inside is refused. Credentials reads
+// the secrets, and Secrets lists what a log must never show.
+package config
+
+import "time"
+
+// Config is everything that can be set, checked.
+type Config struct {
+	Host      string // of this machine; empty when nothing names it
+	Replica   string // URL of the root for databases without their own; may be empty
+	StateDir  string // instead of a directory beside each database; may be empty
+	Databases []Database
+	Sync      Sync
+	Backoff   Backoff
+	Azure     Azure
+	Log       Log
+}
+
+// Database is one listed database.
+type Database struct {
+	Path    string // absolute, clean
+	Name    string
+	Replica string // URL of its own replica; empty only when there is no root either
+}
+
+// Sync says how a database is followed.
+type Sync struct {
+	Interval  time.Duration // between the starts of two passes; 0 for at once
+	Window    time.Duration // of one Sync activity; 0 for one pass each
+	Heartbeat time.Duration // after which a silent window counts as dead
+	WALLimit  Size          // of the log before a pass spools
+}
+
+// Backoff says how failures are spaced.
+type Backoff struct {
+	Cap time.Duration // longest wait between two attempts
+}
+
+// Azure says how to reach the store, but for the secrets themselves.
+type Azure struct {
+	Endpoint             string
+	ConnectionStringFile string
+	AccountKeyFile       string
+	SASFile              string
+	Tier                 string
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string // debug, info, warn, error
+	Format string // text, json
+}

@@ -1,0 +1,240 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-db/holdfast/internal/config"
+)
+
+// whole sets every key that there is.
+const whole = `
+host: web-1
+replica: abs://account@backups/prod
+state-dir: /var/lib/holdfast
+databases:
+  - {path: /var/lib/shop/shop.db}
+  - {path: /var/lib/shop/Orders 2.sqlite, replica: "file:///mnt/backup/orders"}
+  - {path: /srv/a.db, name: tenants/a}
+sync: {interval: 2s, window: 0, heartbeat: 30s, wal-limit: 1GiB}
+backoff: {cap: 8s}
+azure: {endpoint: "", connection-string-file: /run/c, account-key-file: /run/k, sas-file: /run/s, tier: cool}
+log: {level: debug, format: json}
+`
+
+func mustWrite(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "holdfast.yml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func mustLoad(t *testing.T, src config.Source) config.Config {
+	t.Helper()
+	c, err := config.Load(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func mustFlags(t *testing.T, args ...string) *pflag.FlagSet {
+	t.Helper()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.AddFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return flags
+}
+
+func TestLoadReadsEveryKey(t *testing.T) {
+	c := mustLoad(t, config.Source{File: mustWrite(t, whole)})
+	want := config.Config{
+		Host: "web-1", Replica: "abs://account@backups/prod", StateDir: "/var/lib/holdfast",
+		Sync:    config.Sync{Interval: 2 * time.Second, Window: 0, Heartbeat: 30 * time.Second, WALLimit: 1 << 30},
+		Backoff: config.Backoff{Cap: 8 * time.Second},
+		Azure:   config.Azure{ConnectionStringFile: "/run/c", AccountKeyFile: "/run/k", SASFile: "/run/s", Tier: "cool"},
+		Log:     config.Log{Level: "debug", Format: "json"},
+	}
+	databases := []config.Database{
+		{Path: "/var/lib/shop/shop.db", Name: "shop", Replica: "abs://account@backups/prod/shop"},
+		{Path: "/var/lib/shop/Orders 2.sqlite", Name: "orders-2", Replica: "file:///mnt/backup/orders"},
+		{Path: "/srv/a.db", Name: "tenants/a", Replica: "abs://account@backups/prod/tenants/a"},
+	}
+	if len(c.Databases) != len(databases) {
+		t.Fatalf("got %d databases, want %d", len(c.Databases), len(databases))
+	}
+	for i, db := range databases {
+		if c.Databases[i] != db {
+			t.Errorf("database %d:\ngot  %+v\nwant %+v", i, c.Databases[i], db)
+		}
+	}
+	if c.Host != want.Host || c.Replica != want.Replica || c.StateDir != want.StateDir || c.Sync != want.Sync ||
+		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Log != want.Log {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustLoad(t, config.Source{})
+	want := config.Sync{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, WALLimit: 64 << 20}
+	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	const file = "sync: {interval: 2s, window: 3m}\nhost: from-file"
+	for _, row := range []struct {
+		name         string
+		env, args    []string
+		wantInterval time.Duration
+		wantHost     string
+	}{
+		{name: "the file wins over the default", wantInterval: 2 * time.Second, wantHost: "from-file"},
+		{name: "the environment wins over the file", env: []string{"HOLDFAST_SYNC_INTERVAL=3s", "HOLDFAST_HOST=from-env"}, wantInterval: 3 * time.Second, wantHost: "from-env"},
+		{name: "a flag wins over both", env: []string{"HOLDFAST_SYNC_INTERVAL=3s"}, args: []string{"--sync-interval=4s", "--host", "from-flag"}, wantInterval: 4 * time.Second, wantHost: "from-flag"},
+		{name: "an empty variable counts as unset", env: []string{"HOLDFAST_SYNC_INTERVAL="}, wantInterval: 2 * time.Second, wantHost: "from-file"},
+		{name: "a zero flag wins too", args: []string{"--sync-interval=0"}, wantInterval: 0, wantHost: "from-file"},
+		{name: "other variables are nobody's business", env: []string{"HOME=/root", "HOLDFASTER=1"}, wantInterval: 2 * time.Second, wantHost: "from-file"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := mustLoad(t, config.Source{File: mustWrite(t, file), Environ: row.env, Flags: mustFlags(t, row.args...)})
+			if c.Sync.Interval != row.wantInterval || c.Host != row.wantHost || c.Sync.Window != 3*time.Minute {
+				t.Errorf("got %v, %s, %v; want %v, %s, 3m", c.Sync.Interval, c.Host, c.Sync.Window, row.wantInterval, row.wantHost)
+			}
+		})
+	}
+}
+
+func TestWhereTheFileIsLookedFor(t *testing.T) {
+	named, inEnv, found := mustWrite(t, "host: named"), mustWrite(t, "host: in-env"), mustWrite(t, "host: found")
+	env := []string{"HOLDFAST_CONFIG=" + inEnv}
+	missing := filepath.Join(t.TempDir(), "missing.yml")
+	for _, row := range []struct {
+		name string
+		src  config.Source
+		want string
+	}{
+		{"the flag first", config.Source{File: named, Environ: env, Search: []string{found}}, "named"},
+		{"then the variable", config.Source{Environ: env, Search: []string{found}}, "in-env"},
+		{"then the usual places", config.Source{Search: []string{missing, found}}, "found"},
+		{"and none is fine", config.Source{Search: []string{missing}}, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := mustLoad(t, row.src).Host; got != row.want {
+				t.Errorf("got host %q, want %q", got, row.want)
+			}
+		})
+	}
+	if _, err := config.Load(config.Source{File: missing}); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("a named file that is missing: got %v", err)
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	for _, row := range []struct {
+		name, file string
+		env, args  []string
+		want       []string
+	}{
+		{name: "an unknown key in a section", file: "sync:\n  intervall: 1s", want: []string{"line 2", "unknown key sync.intervall; did you mean sync.interval?"}},
+		{name: "an unknown section", file: "snyc: {interval: 1s}", want: []string{"unknown key snyc; did you mean sync?"}},
+		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it"}},
+		{name: "a key of a later version", file: "sync: {idle-after: 5m}", want: []string{"unknown key sync.idle-after"}},
+		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; did you mean databases[0].name?"}},
+		{name: "a dotted key", file: "sync.interval: 1s", want: []string{"nested", "sync: {interval: …}"}},
+		{name: "a key twice", file: "host: a\nhost: b", want: []string{"line 2: host is there twice"}},
+		{name: "a list for a value", file: "host: [a]", want: []string{"host: want one value"}},
+		{name: "a value for a section", file: "sync: 1s", want: []string{"sync: want names and values"}},
+		{name: "a value for the databases", file: "databases: /a.db", want: []string{"databases: want a list"}},
+		{name: "a text for a database", file: "databases: [/a.db]", want: []string{"databases[0]: want {path: …}"}},
+		{name: "a list for a file", file: "- a", want: []string{"the file: want names and values"}},
+		{name: "not YAML", file: "a: [", want: []string{"holdfast.yml: ", "line 1"}},
+		{name: "an unknown variable", env: []string{"HOLDFAST_SYNC_INTERVALL=1s"}, want: []string{"unknown environment variable HOLDFAST_SYNC_INTERVALL; did you mean HOLDFAST_SYNC_INTERVAL?"}},
+		{name: "the list in a variable", env: []string{"HOLDFAST_DATABASES=/a.db"}, want: []string{"HOLDFAST_DATABASES is not read; list databases in the file"}},
+		{name: "a duration without a unit", file: "sync: {interval: 5}", want: []string{`holdfast.yml: sync.interval: got "5", want a duration such as 1s`}},
+		{name: "a negative duration", args: []string{"--sync-window=-1s"}, want: []string{`--sync-window: got "-1s"`}},
+		{name: "a bad duration in a variable", env: []string{"HOLDFAST_BACKOFF_CAP=soon"}, want: []string{`HOLDFAST_BACKOFF_CAP: got "soon"`}},
+		{name: "a bad size", file: "sync: {wal-limit: 64 mibs}", want: []string{`sync.wal-limit: got "64 mibs", want a size such as 64MiB`}},
+		{name: "a log limit that is too small", file: "sync: {wal-limit: 1KiB}", want: []string{"sync.wal-limit: got 1KiB, want at least 64KiB"}},
+		{name: "a heartbeat that is too short", file: "sync: {heartbeat: 10ms}", want: []string{"sync.heartbeat: got 10ms, want at least 1s"}},
+		{name: "a cap below the interval", file: "backoff: {cap: 1s}\nsync: {interval: 2s}", want: []string{"backoff.cap: got 1s", "sync.interval, 2s"}},
+		{name: "an unknown level", file: "log: {level: loud}", want: []string{`log.level: got "loud", want one of debug, info, warn, error`}},
+		{name: "an unknown tier", file: "azure: {tier: archive}", want: []string{`azure.tier: got "archive", want one of hot, cool, cold`}},
+		{name: "a host with a slash", file: "host: a/b", want: []string{`host name "a/b"`}},
+		{name: "a relative state directory", file: "state-dir: state", want: []string{"state-dir", "absolute"}},
+		{name: "a replica that is no URL", file: "replica: /mnt/x", want: []string{"replica URL: no scheme; write abs://"}},
+		{name: "a database without a path", file: "databases: [{name: a}]", want: []string{"databases[0]: path is missing"}},
+		{name: "a database with a relative path", file: "databases: [{path: a.db}]", want: []string{`databases[0]: path "a.db" is relative`}},
+		{name: "a database with a bad name", file: "replica: file:///r\ndatabases: [{path: /a.db, name: A b}]", want: []string{"databases[0]", `database name "A b"`}},
+		{name: "a database without a replica", file: "databases: [{path: /a.db}]", want: []string{"databases[0]: a has no replica"}},
+		{name: "two databases of one name", file: "replica: file:///r\ndatabases: [{path: /x/a.db}, {path: /y/a.db}]", want: []string{"/x/a.db and /y/a.db are both named a"}},
+		{name: "two databases of one path", file: "replica: file:///r\ndatabases: [{path: /x/a.db}, {path: /x/./a.db, name: b}]", want: []string{"a and b are both the file /x/a.db"}},
+		{name: "two databases of one replica", file: "databases: [{path: /a.db, replica: 'file:///r'}, {path: /b.db, replica: 'file:///r'}]", want: []string{"a and b both have the replica file:///r"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := config.Load(config.Source{File: mustWrite(t, row.file), Environ: row.env, Flags: mustFlags(t, row.args...)})
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			for _, want := range row.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got  %v\nwant %q in it", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("got more than one line: %v", err)
+			}
+		})
+	}
+}
+
+func TestTwoPathsThatAreOneFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("a.db", filepath.Join(dir, "b.db")); err != nil {
+		t.Fatal(err)
+	}
+	file := mustWrite(t, "replica: file:///r\ndatabases: [{path: "+dir+"/a.db}, {path: "+dir+"/b.db}]")
+	if _, err := config.Load(config.Source{File: file}); err == nil || !strings.Contains(err.Error(), "a and b are both the file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEmptySectionsAreFine(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "sync:\ndatabases:\nhost:\n", "sync: {}\ndatabases: []"} {
+		if c := mustLoad(t, config.Source{File: mustWrite(t, text)}); c.Sync.Interval != time.Second {
+			t.Errorf("%q: got interval %v, want the default", text, c.Sync.Interval)
+		}
+	}
+}
+
+func TestEveryKeyHasAVariableAndAFlag(t *testing.T) {
+	flags := mustFlags(t)
+	for _, name := range config.Keys() {
+		if name == "databases" {
+			continue
+		}
+		if flags.Lookup(config.FlagName(name)) == nil {
+			t.Errorf("%s has no flag", name)
+		}
+		_, err := config.Load(config.Source{Environ: []string{config.EnvName(name) + "="}})
+		if err != nil {
+			t.Errorf("%s: %v", config.EnvName(name), err)
+		}
+	}
+	if got := config.EnvName("azure.connection-string-file"); got != "HOLDFAST_AZURE_CONNECTION_STRING_FILE" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// EnvPrefix begins the name of every variable that Holdfast reads for itself.
+const EnvPrefix = "HOLDFAST_"
+
+// FileVariable names the variable that names the file.
+const FileVariable = EnvPrefix + "CONFIG"
+
+// databasesKey is the one key that only a file can hold: it is a list.
+const databasesKey = "databases"
+
+// key is one setting.
+type key struct {
+	name     string // dotted, as in the file
+	fallback string
+	kind     string // what a flag's help calls its value
+	help     string
+}
+
+// keys are the scalar settings in the order of surface.md.
+var keys = []key{
+	{"host", "", "name", "this machine's name in Holdfast (default: its host name)"},
+	{"replica", "", "url", "replica root for databases without their own"},
+	{"state-dir", "", "dir", "keep local state here instead of beside each database"},
+	{"sync.interval", "1s", "duration", "time between two passes; 0 for no pause"},
+	{"sync.window", "10m", "duration", "length of one Sync activity; 0 for one pass each"},
+	{"sync.heartbeat", "60s", "duration", "silence after which a window counts as dead"},
+	{"sync.wal-limit", "64MiB", "size", "log size from which an unreachable store makes passes spool"},
+	{"backoff.cap", "5m", "duration", "longest wait between two attempts"},
+	{"azure.endpoint", "", "url", "blob endpoint instead of the public one"},
+	{"azure.connection-string-file", "", "file", "file with a connection string"},
+	{"azure.account-key-file", "", "file", "file with an account key"},
+	{"azure.sas-file", "", "file", "file with a shared access signature"},
+	{"azure.tier", "", "tier", "access tier of new objects: hot, cool or cold (default: the account's)"},
+	{"log.level", "info", "level", "debug, info, warn or error"},
+	{"log.format", "text", "format", "text or json"},
+}
+
+// Keys returns the dotted name of every setting.
+func Keys() []string {
+	names := []string{databasesKey}
+	for _, k := range keys {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// EnvName returns the variable that sets a dotted key.
+func EnvName(name string) string {
+	return EnvPrefix + strings.NewReplacer(".", "_", "-", "_").Replace(strings.ToUpper(name))
+}
+
+// FlagName returns the flag that sets a dotted key.
+func FlagName(name string) string { return strings.ReplaceAll(name, ".", "-") }
+
+// AddFlags gives flags a flag for each of the dotted names, or for all settings
+// when there are none, so that Load can let them win. A name without a setting
+// is a programming error and panics.
+func AddFlags(flags *pflag.FlagSet, names ...string) {
+	if len(names) == 0 {
+		names = Keys()[1:]
+	}
+	for _, name := range names {
+		k, ok := find(name)
+		if !ok {
+			panic(fmt.Sprintf("config: no setting %q", name))
+		}
+		value := k.fallback
+		flags.Var(&flagValue{text: value, kind: k.kind}, FlagName(name), k.help)
+	}
+}
+
+func find(name string) (key, bool) {
+	for _, k := range keys {
+		if k.name == name {
+			return k, true
+		}
+	}
+	return key{}, false
+}
+
+// flagValue keeps a flag's text for Load, which knows how to read it.
+type flagValue struct{ text, kind string }
+
+// String returns the text.
+func (v *flagValue) String() string { return v.text }
+
+// Set takes the text as it is.
+func (v *flagValue) Set(s string) error { v.text = s; return nil }
+
+// Type names the value in the help.
+func (v *flagValue) Type() string { return v.kind }

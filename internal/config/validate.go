@@ -1,0 +1,156 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+)
+
+// The least that makes sense.
+const (
+	leastHeartbeat = time.Second // the service counts in seconds
+	leastWALLimit  = 64 << 10
+)
+
+// validate fills in what follows from the rest and checks everything.
+func (c *Config) validate() error {
+	if c.Host != "" {
+		c.Host = strings.ToLower(c.Host)
+		if err := CheckHost(c.Host); err != nil {
+			return err
+		}
+	}
+	if c.StateDir != "" && !filepath.IsAbs(c.StateDir) {
+		return fmt.Errorf("state-dir: %q is relative; write the absolute path", c.StateDir)
+	}
+	if c.Replica != "" {
+		if _, err := blob.ParseURL(c.Replica); err != nil {
+			return err
+		}
+	}
+	if c.Azure.Endpoint != "" {
+		if _, err := blob.ParseEndpoint(c.Azure.Endpoint); err != nil {
+			return fmt.Errorf("azure.endpoint: %w", err)
+		}
+	}
+	for _, check := range []func() error{c.checkTimes, c.checkChoices, c.fillDatabases, c.checkTwice} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkTimes() error {
+	switch {
+	case c.Sync.Heartbeat < leastHeartbeat:
+		return fmt.Errorf("sync.heartbeat: got %v, want at least %v", c.Sync.Heartbeat, leastHeartbeat)
+	case c.Sync.WALLimit < leastWALLimit:
+		return fmt.Errorf("sync.wal-limit: got %v, want at least %v", c.Sync.WALLimit, Size(leastWALLimit))
+	case c.Backoff.Cap <= 0 || c.Backoff.Cap < c.Sync.Interval:
+		return fmt.Errorf("backoff.cap: got %v, want more than zero and no less than sync.interval, %v",
+			c.Backoff.Cap, c.Sync.Interval)
+	}
+	return nil
+}
+
+func (c *Config) checkChoices() error {
+	for _, choice := range []struct {
+		name, got string
+		want      []string
+	}{
+		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
+		{"log.format", c.Log.Format, []string{"text", "json"}},
+		{"azure.tier", c.Azure.Tier, []string{"", "hot", "cool", "cold"}},
+	} {
+		if !slices.Contains(choice.want, choice.got) {
+			list := strings.Join(slices.DeleteFunc(choice.want, func(s string) bool { return s == "" }), ", ")
+			return fmt.Errorf("%s: got %q, want one of %s", choice.name, choice.got, list)
+		}
+	}
+	return nil
+}
+
+func (c *Config) fillDatabases() error {
+	for i := range c.Databases {
+		if err := c.fill(&c.Databases[i]); err != nil {
+			return fmt.Errorf("databases[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (c *Config) fill(db *Database) (err error) {
+	switch {
+	case db.Path == "":
+		return fmt.Errorf("path is missing; write {path: /path/to/file.db}")
+	case !filepath.IsAbs(db.Path):
+		return fmt.Errorf("path %q is relative; write the absolute path", db.Path)
+	}
+	db.Path = filepath.Clean(db.Path)
+	if db.Name == "" {
+		if db.Name, err = DefaultName(db.Path); err != nil {
+			return err
+		}
+	}
+	if err := CheckName(db.Name); err != nil {
+		return err
+	}
+	db.Replica, err = c.ReplicaOf(db.Name, db.Replica)
+	if err == nil && db.Replica == "" {
+		err = fmt.Errorf("%s has no replica; set replica for all or its own", db.Name)
+	}
+	return err
+}
+
+// ReplicaOf returns the URL of a database's replica: its own when that is not
+// empty, else the one below the replica root, else none.
+func (c *Config) ReplicaOf(name, own string) (string, error) {
+	if own == "" && c.Replica == "" {
+		return "", nil
+	}
+	text := own
+	if text == "" {
+		text = c.Replica
+	}
+	u, err := blob.ParseURL(text)
+	if err != nil {
+		return "", err
+	}
+	if own == "" {
+		u = u.Join(name)
+	}
+	return u.String(), nil
+}
+
+// checkTwice refuses two databases that would be one.
+func (c *Config) checkTwice() error {
+	names, paths, replicas := map[string]Database{}, map[string]Database{}, map[string]Database{}
+	for _, db := range c.Databases {
+		if other, ok := names[db.Name]; ok {
+			return fmt.Errorf("databases: %s and %s are both named %s; name one of them", other.Path, db.Path, db.Name)
+		}
+		path := resolve(db.Path)
+		if other, ok := paths[path]; ok {
+			return fmt.Errorf("databases: %s and %s are both the file %s; remove one", other.Name, db.Name, path)
+		}
+		if other, ok := replicas[db.Replica]; ok {
+			return fmt.Errorf("databases: %s and %s both have the replica %s; give one of them another",
+				other.Name, db.Name, db.Replica)
+		}
+		names[db.Name], paths[path], replicas[db.Replica] = db, db, db
+	}
+	return nil
+}
+
+// resolve follows symbolic links where they lead somewhere.
+func resolve(path string) string {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
+}

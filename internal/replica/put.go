@@ -1,0 +1,90 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/superfly/ltx"
+)
+
+// errPutEnded is what the encoder meets when the store has stopped reading.
+var errPutEnded = errors.New("the store took no more")
+
+// Put writes the object that d describes, streaming it into the store, and
+// returns it. blob.ErrExists says that its name was taken before. An error of
+// pages is returned in preference to the store's complaint about it. pages is
+// called on the caller's goroutine, and not after Put has returned.
+func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error) {
+	if err := d.validate(); err != nil {
+		return Object{}, err
+	}
+	body, w := io.Pipe()
+	put := r.putAsync(ctx, d.object(), body)
+	ended := false
+	defer func() { // pages may panic
+		if !ended {
+			w.CloseWithError(errPutEnded)
+			<-put
+		}
+	}()
+	encodeErr := Encode(w, d, pages)
+	w.CloseWithError(encodeErr) // nil is the end of the body
+	ended = true
+	result := <-put
+	if encodeErr != nil && !errors.Is(encodeErr, errPutEnded) {
+		return Object{}, encodeErr
+	}
+	if encodeErr != nil && result.err == nil {
+		return Object{}, fmt.Errorf("put %s: %w", result.object.Key(), encodeErr)
+	}
+	return result.object, result.err
+}
+
+type putResult struct {
+	object Object
+	err    error
+}
+
+// putAsync puts body as o on a goroutine of its own, which ends when body does.
+func (r *Replica) putAsync(ctx context.Context, o Object, body *io.PipeReader) <-chan putResult {
+	done := make(chan putResult, 1)
+	go func() {
+		object, err := r.put(ctx, o, body)
+		body.CloseWithError(errPutEnded)
+		done <- putResult{object, err}
+	}()
+	return done
+}
+
+// PutEncoded writes an object that Encode has written before, from body. The
+// file's header must be that of d.
+func (r *Replica) PutEncoded(ctx context.Context, d Draft, body io.Reader) (Object, error) {
+	if err := d.validate(); err != nil {
+		return Object{}, err
+	}
+	var got [ltx.HeaderSize]byte
+	if _, err := io.ReadFull(body, got[:]); err != nil {
+		return Object{}, fmt.Errorf("read the encoded %s: %w", d.object().Key(), err)
+	}
+	h := d.header()
+	want, err := h.MarshalBinary()
+	if err != nil {
+		return Object{}, err
+	}
+	if !bytes.Equal(got[:], want) {
+		return Object{}, fmt.Errorf("%w: the encoded %s has another header than was announced", ErrDamaged, d.object().Key())
+	}
+	return r.put(ctx, d.object(), io.MultiReader(bytes.NewReader(got[:]), body))
+}
+
+func (r *Replica) put(ctx context.Context, o Object, body io.Reader) (Object, error) {
+	size, err := r.store.Put(ctx, o.Key(), body, encodeMetadata(o))
+	if err != nil {
+		return Object{}, fmt.Errorf("put %s: %w", o.Key(), err)
+	}
+	o.Size = size
+	return o, nil
+}

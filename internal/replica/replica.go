@@ -1,0 +1,110 @@
+// Package replica keeps the history of one database as LTX objects in a blob
+// store, in the layout of Litestream v0.5:
+//
+//	ltx/<level>/<min>-<max>.ltx      TXIDs as 16 hex digits; level 0 to 9
+//
+// It names, describes, writes, finds and reads objects. It never replaces one:
+// every put is create-only, so whoever puts a TXID first owns it. It neither
+// decides what to write or delete nor knows a live database.
+//
+// What the objects hold and what a reader may rely on: docs/replica-format.md.
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/plan"
+)
+
+// Format is the newest format of a replica that this package reads and the one
+// that it writes.
+const Format = 1
+
+// What a caller decides upon, beside the errors of package blob.
+var (
+	// ErrEmpty says that the replica holds no object.
+	ErrEmpty = plan.ErrEmpty
+	// ErrDamaged says that an object is not what its name and checksums promise.
+	// The message names the object.
+	ErrDamaged = errors.New("damaged object")
+	// ErrNewerFormat says that a newer version of Holdfast wrote the object.
+	ErrNewerFormat = errors.New("written in a newer format")
+)
+
+// Replica is the history of one database. Its methods are safe for concurrent
+// use.
+type Replica struct {
+	store blob.Store
+}
+
+// New returns the replica at the root of store. It makes no request.
+func New(store blob.Store) *Replica { return &Replica{store: store} }
+
+// Object is one object of a replica with what its metadata says. An object that
+// Litestream wrote has Format 0 and no Writer.
+type Object struct {
+	plan.File
+	Format int
+	Writer string    // 32 hex digits
+	Chain  [2]uint32 // checksum words of the last frame in the log; zero when none was read
+	Boot   string    // boot id of the machine that wrote it
+}
+
+// Key returns the name of o in its store.
+func (o Object) Key() string { return Key(o.Level, o.Min, o.Max) }
+
+// Objects returns the objects of one level, ascending.
+func (r *Replica) Objects(ctx context.Context, level int) ([]Object, error) {
+	return r.list(ctx, root+strconv.Itoa(level)+"/")
+}
+
+// All returns the objects of all levels, ascending by level and then by TXID.
+func (r *Replica) All(ctx context.Context) ([]Object, error) {
+	return r.list(ctx, root)
+}
+
+// list returns the objects below prefix. What is not named like an object is
+// not ours and is passed over.
+func (r *Replica) list(ctx context.Context, prefix string) ([]Object, error) {
+	var objects []Object
+	for info, err := range r.store.List(ctx, prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list objects: %w", err)
+		}
+		if _, _, _, err := ParseKey(info.Key); err != nil {
+			continue
+		}
+		object, err := decodeInfo(info)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
+}
+
+// Find describes one object. blob.ErrNotFound says that there is none.
+func (r *Replica) Find(ctx context.Context, level int, minTXID, maxTXID ltx.TXID) (Object, error) {
+	key := Key(level, minTXID, maxTXID)
+	info, err := r.store.Stat(ctx, key)
+	if err != nil {
+		return Object{}, fmt.Errorf("find %s: %w", key, err)
+	}
+	info.Key = key
+	return decodeInfo(info)
+}
+
+// Files returns what package plan needs to know of objects.
+func Files(objects []Object) []plan.File {
+	files := make([]plan.File, len(objects))
+	for i, o := range objects {
+		files[i] = o.File
+	}
+	return files
+}
