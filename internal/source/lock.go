@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
@@ -43,14 +44,16 @@ type lock struct {
 	established bool
 }
 
-// measureTries is how often the header may change around a measurement, which
-// takes a checkpoint and a commit within microseconds each time.
+// measureTries is how often a measurement may come to nothing, because a commit
+// is being counted or the log is restarted within the same microseconds. The
+// waits between them grow to a second in all.
 const measureTries = 100
 
 // measure asks SQLite for the end of the log. The header is read before and
 // after, so that the end belongs to the generation it is said to.
 func (db *DB) measure() (bound, error) {
-	for range measureTries {
+	for try := range measureTries {
+		time.Sleep(time.Duration(try/4) * time.Millisecond / 4)
 		before, err := db.header()
 		if err != nil {
 			return bound{}, err
@@ -63,8 +66,12 @@ func (db *DB) measure() (bound, error) {
 		if err != nil {
 			return bound{}, err
 		}
+		busy, _ := v[0].(int64)
 		frames, _ := v[1].(int64)
 		backfilled, _ := v[2].(int64)
+		if frames < 0 && busy != 0 {
+			continue // a commit was being counted
+		}
 		if frames < 0 {
 			return bound{}, fmt.Errorf("%w: %s left it while open", ErrNotWAL, db.path)
 		}
@@ -72,7 +79,7 @@ func (db *DB) measure() (bound, error) {
 			return bound{Header: before, Frame: uint32(frames), Backfilled: uint32(backfilled)}, nil
 		}
 	}
-	return bound{}, fmt.Errorf("%w: the log of %s changed its header %d times during a measurement", ErrBusy, db.path, measureTries)
+	return bound{}, fmt.Errorf("%w: the end of the log of %s could not be read in %d tries", ErrBusy, db.path, measureTries)
 }
 
 // header reads the log's header; the zero Header when the log has none.
