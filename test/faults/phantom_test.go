@@ -61,7 +61,11 @@ func (r *replicated) start(t *testing.T) (stop func()) {
 		})
 		done <- err
 	}()
-	<-first
+	select {
+	case <-first:
+	case err := <-done:
+		t.Fatalf("window: %v", err)
+	}
 	return func() {
 		if err := r.host.StopSync(t.Context(), r.Name); err != nil {
 			t.Error(err)
@@ -103,10 +107,10 @@ func TestPhantomCommitsAreNeverShipped(t *testing.T) {
 	lib := shim.Build(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	path := filepath.Join(t.TempDir(), "app.db")
-	watcher := sqlitetest.Open(t, path)
-	sqlitetest.Exec(t, watcher, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+	sqlitetest.StartShell(t, path).Run(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, v);")
 	db := mustReplicate(t, path)
 	db.pass(t)
+	watcher := sqlitetest.Open(t, path) // after the host, which must not close the file under it
 	died, failed := 0, 0
 	for round := range 60 {
 		action := []string{shim.Kill, shim.Fail}[round%2]
