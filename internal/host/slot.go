@@ -199,11 +199,10 @@ func (s *slot) cleanUp(ctx context.Context) (ship.Removed, error) {
 	return s.shipper.CleanUp(ctx)
 }
 
-// tend renews the read lock if that is due and returns the bytes of log that
-// wait to be shipped.
-func (s *slot) tend() (behind int64, err error) {
+// tend renews the read lock if that is due and tells what waits for a pass.
+func (s *slot) tend() (source.Waiting, error) {
 	if s.source == nil {
-		return 0, nil
+		return source.Waiting{}, nil
 	}
 	return s.source.Tend()
 }
@@ -216,21 +215,26 @@ func (s *slot) limit() int64 {
 	return ship.DefaultWALLimit
 }
 
-// care looks after a slot without a window, a paused one say. If its read lock
-// lets the log grow beyond its limit the database is let go: the application's
-// disk goes before a cheap resume.
+// care looks after a slot without a window: a paused one, or one that backs off.
+// What must not stay in the log, because that has passed its limit or because
+// the application wants to empty it, goes to the spool. Where that does not help
+// the database is let go: the application's disk goes before a cheap resume.
 func (s *slot) care() {
-	behind, err := s.tend()
-	log := s.host.opts.Log
-	switch {
-	case err != nil:
-		log.Warn("let go", "db", s.opened.Name, "err", err)
+	waiting, err := s.tend()
+	if err != nil {
+		s.host.opts.Log.Warn("let go", "db", s.opened.Name, "err", err)
 		s.abandon()
-	case behind > s.limit():
-		log.Warn("let go", "db", s.opened.Name, "log_bytes", behind, "limit_bytes", s.limit())
-		if err := s.closeSource(); err != nil {
-			log.Warn("closed badly", "db", s.opened.Name, "err", err)
-		}
+		return
+	}
+	if waiting.Bytes <= s.limit() && !waiting.Checkpoint {
+		return
+	}
+	if err = s.shipper.Shelter(); err == nil || waiting.Bytes <= 2*s.limit() {
+		return
+	}
+	s.host.opts.Log.Warn("let go", "db", s.opened.Name, "log_bytes", waiting.Bytes, "limit_bytes", s.limit(), "err", err)
+	if err := s.closeSource(); err != nil {
+		s.host.opts.Log.Warn("closed badly", "db", s.opened.Name, "err", err)
 	}
 }
 

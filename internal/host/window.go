@@ -14,7 +14,7 @@ const (
 	putGrace = 500 * time.Millisecond
 
 	// tendEvery is how often the read lock is looked after between two passes.
-	tendEvery = 100 * time.Millisecond
+	tendEvery = 50 * time.Millisecond
 )
 
 // window runs w. An older one of the same slot, whose worker was thought to be
@@ -224,12 +224,13 @@ func (r *windowRun) rest(ctx context.Context, next time.Time) (Reason, error) {
 }
 
 // pressing looks after the read lock and tells whether the next pass should not
-// wait: the log has passed its limit.
+// wait: the log has passed its limit, or the application's own checkpoint waits
+// for it.
 func (r *windowRun) pressing() bool {
 	if !r.slot.tryLock() {
 		return false
 	}
 	defer r.slot.unlock()
-	behind, err := r.slot.tend()
-	return err != nil || behind > r.slot.limit()
+	waiting, err := r.slot.tend()
+	return err != nil || waiting.Bytes > r.slot.limit() || waiting.Checkpoint
 }

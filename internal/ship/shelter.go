@@ -23,11 +23,29 @@ func (s *Shipper) shelter(cause error) error {
 	if err != nil || behind <= s.opts.WALLimit {
 		return cause
 	}
-	if err := s.spoolAll(); err != nil {
+	if err := s.Shelter(); err != nil {
 		return fmt.Errorf("%w; while the store is away: %v", err, cause) //nolint:errorlint // the disk's error is the one to act upon
 	}
-	s.opts.Log.Warn("spooled", "db", s.opts.Name, "log_bytes", behind, "spool_bytes", s.spool.bytes())
 	return cause
+}
+
+// errSpoolFull says that the spool has all that it may have.
+var errSpoolFull = errors.New("spool is full")
+
+// Shelter moves what waits in the log into the spool.
+func (s *Shipper) Shelter() error {
+	before := s.spool.bytes()
+	switch {
+	case !s.settled:
+		return errors.New("spool: where to go on from is not known yet")
+	case before >= spoolLimit:
+		return fmt.Errorf("%w: %d bytes of %d", errSpoolFull, before, int64(spoolLimit))
+	}
+	if err := s.spoolAll(); err != nil {
+		return err
+	}
+	s.opts.Log.Warn("spooled", "db", s.opts.Name, "bytes", s.spool.bytes()-before, "spool_bytes", s.spool.bytes())
+	return nil
 }
 
 // spoolAll captures all that waits and puts it into the spool.

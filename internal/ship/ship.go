@@ -40,6 +40,9 @@ const (
 	// become several objects.
 	capturePages = 16 << 10
 
+	// spoolLimit is how many bytes the spool may take of the application's disk.
+	spoolLimit = 1 << 30
+
 	// silence is how long a writer may go without hearing from the replica
 	// before it reads the head again: half of the shortest time that level-0
 	// objects are kept. A machine that slept must not write into the past.

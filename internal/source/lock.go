@@ -131,29 +131,34 @@ func (db *DB) dropNext() error {
 	return l.conn.end()
 }
 
+// Waiting is what a database needs of a pass.
+type Waiting struct {
+	Bytes      int64 // of log that wait to be shipped
+	Checkpoint bool  // another process waits to copy them into the database file
+}
+
 // Tend renews the read lock when that is free of charge: all is shipped, and
 // the lock would keep somebody from restarting the log that a new one would
-// not. It returns the bytes of log that wait to be shipped. Call it often
-// between passes, so that an application's own checkpoint does not wait for
-// the next one.
-func (db *DB) Tend() (behind int64, err error) {
+// not. It tells what waits otherwise. Call it often between passes, so that an
+// application's own checkpoint does not wait for the next one.
+func (db *DB) Tend() (Waiting, error) {
 	if db.held == nil || !db.held.established {
-		return 0, nil
+		return Waiting{}, nil
 	}
 	if err := db.check(); err != nil {
-		return 0, err
+		return Waiting{}, err
 	}
 	b, err := db.measure()
 	if err != nil {
-		return 0, err
+		return Waiting{}, err
 	}
-	if b.at(db.shipped) {
-		if !db.held.light && b.Backfilled == b.Frame {
-			return 0, db.renew()
-		}
-		return 0, nil
+	if !b.at(db.shipped) {
+		return Waiting{Bytes: db.behind(b), Checkpoint: db.checkpointing()}, nil
 	}
-	return db.behind(b), nil
+	if !db.held.light && b.Backfilled == b.Frame {
+		return Waiting{}, db.renew()
+	}
+	return Waiting{}, nil
 }
 
 // renew replaces the held lock by a new one if nothing was committed before the

@@ -17,11 +17,9 @@ package source
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/wal"
@@ -39,6 +37,7 @@ type DB struct {
 	// open, and reachable, until all connections are closed: closing any
 	// descriptor of the file drops the POSIX locks of the whole process on it.
 	file     *os.File
+	shm      *os.File // the same goes for the index
 	id       FileID
 	wal      *os.File
 	walID    FileID
@@ -109,6 +108,9 @@ func (db *DB) openLog() error {
 		return errors.Join(err, f.Close())
 	}
 	db.wal, db.walID = f, identity(info)
+	if db.shm, err = os.Open(db.path + "-shm"); err != nil {
+		return fmt.Errorf("%w: %w; it was removed while the database is in use", ErrContract, err)
+	}
 	return nil
 }
 
@@ -184,22 +186,6 @@ func (db *DB) restingStamp() Stamp {
 	return Stamp{}
 }
 
-// The bytes of a database file on which each connection in WAL mode keeps a
-// shared lock. Source: https://www.sqlite.org/src/doc/trunk/src/os.h
-const (
-	sharedFirst = 0x40000002
-	sharedSize  = 510
-)
-
-// alone tells whether no other process is connected. A checkpoint while one is
-// would let it restart the log as soon as our lock is gone, where a later
-// process of ours could have gone on in the log as it was.
-func (db *DB) alone() bool {
-	l := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: sharedFirst, Len: sharedSize}
-	err := syscall.FcntlFlock(db.file.Fd(), syscall.F_GETLK, &l)
-	return err == nil && l.Type == syscall.F_UNLCK
-}
-
 // finalStamp returns the file's stamp after all connections were closed, if the
 // log is gone and held nothing beyond what was shipped; else a zero one.
 func (db *DB) finalStamp() Stamp {
@@ -238,7 +224,7 @@ func (db *DB) closeConnections() error {
 // disconnect closes the connections and only then the descriptors.
 func (db *DB) disconnect() error {
 	errs := []error{db.closeConnections()}
-	for _, f := range []**os.File{&db.wal, &db.file} {
+	for _, f := range []**os.File{&db.wal, &db.shm, &db.file} {
 		if *f != nil {
 			errs = append(errs, (*f).Close())
 			*f = nil

@@ -1,0 +1,37 @@
+package source
+
+import (
+	"io"
+	"os"
+	"syscall"
+)
+
+// Bytes on which SQLite keeps POSIX locks. Each connection in WAL mode holds a
+// shared lock on a range of the database file; a checkpoint holds one byte of
+// the index. Source: os.h and os_unix.c of SQLite.
+const (
+	sharedFirst    = 0x40000002
+	sharedSize     = 510
+	checkpointByte = 121
+)
+
+// alone tells whether no other process is connected. A checkpoint while one is
+// would let it restart the log as soon as our lock is gone, where a later
+// process of ours could have gone on in the log as it was.
+func (db *DB) alone() bool {
+	return !lockedByOthers(db.file, sharedFirst, sharedSize)
+}
+
+// checkpointing tells whether another process is in the middle of a checkpoint:
+// most likely one that waits for our read lock, and keeps writers waiting.
+func (db *DB) checkpointing() bool {
+	return lockedByOthers(db.shm, checkpointByte, 1)
+}
+
+// lockedByOthers tells whether another process holds a lock on some of the bytes
+// of f. It takes none itself.
+func lockedByOthers(f *os.File, first, size int64) bool {
+	l := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: first, Len: size}
+	err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &l)
+	return err != nil || l.Type != syscall.F_UNLCK
+}
