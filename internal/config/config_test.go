@@ -104,7 +104,7 @@ func TestPrecedence(t *testing.T) {
 		{name: "a flag wins over both", env: []string{"HOLDFAST_SYNC_INTERVAL=3s"}, args: []string{"--sync-interval=4s", "--host", "from-flag"}, wantInterval: 4 * time.Second, wantHost: "from-flag"},
 		{name: "an empty variable counts as unset", env: []string{"HOLDFAST_SYNC_INTERVAL="}, wantInterval: 2 * time.Second, wantHost: "from-file"},
 		{name: "a zero flag wins too", args: []string{"--sync-interval=0"}, wantInterval: 0, wantHost: "from-file"},
-		{name: "other variables are nobody's business", env: []string{"HOME=/root", "HOLDFASTER=1"}, wantInterval: 2 * time.Second, wantHost: "from-file"},
+		{name: "other variables are nobody's business", env: []string{"HOME=/root", "HOLDFASTER=1", "HOLDFAST_TEST_STACK={}"}, wantInterval: 2 * time.Second, wantHost: "from-file"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := mustLoad(t, config.Source{File: mustWrite(t, file), Environ: row.env, Flags: mustFlags(t, row.args...)})

@@ -10,6 +10,10 @@ import (
 // EnvPrefix begins the name of every variable that Holdfast reads for itself.
 const EnvPrefix = "HOLDFAST_"
 
+// testPrefix begins the names of variables that Holdfast's own tests hand to
+// programs that they start. No setting ever begins so.
+const testPrefix = EnvPrefix + "TEST_"
+
 // FileVariable names the variable that names the file.
 const FileVariable = EnvPrefix + "CONFIG"
 

@@ -98,7 +98,7 @@ func mergeEnvironment(v *viper.Viper, environ []string) error {
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, EnvPrefix) {
+		if !strings.HasPrefix(name, EnvPrefix) || strings.HasPrefix(name, testPrefix) {
 			continue
 		}
 		dotted, known := byName[name]

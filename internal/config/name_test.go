@@ -44,6 +44,7 @@ func TestDefaultName(t *testing.T) {
 		{"/srv/no-extension", "no-extension"},
 		{"/srv/_private.db", "private"},
 		{"/srv/a.b.db", "a.b"},
+		{"/srv/" + strings.Repeat("x", 100) + ".db", strings.Repeat("x", 63)},
 	} {
 		got, err := config.DefaultName(row.have)
 		if err != nil || got != row.want {

@@ -100,9 +100,9 @@ func (r *Reader) Next() (pgno uint32, data []byte, err error) {
 	}
 	var h ltx.PageHeader
 	switch err := r.dec.DecodePage(&h, r.page); {
-	case end && err == io.EOF:
+	case end && errors.Is(err, io.EOF):
 		return 0, nil, r.finish()
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return 0, nil, r.fault(io.ErrUnexpectedEOF)
 	case err != nil:
 		return 0, nil, r.fault(fmt.Errorf("after page %d: %w", r.prev, err))
@@ -116,7 +116,7 @@ func (r *Reader) Next() (pgno uint32, data []byte, err error) {
 func (r *Reader) Pages(emit func(pgno uint32, data []byte) error) error {
 	for {
 		pgno, data, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -220,10 +220,18 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 // blame returns the store's error if there was one, else the object's.
 func (b *trackedBody) blame(key string, err error) error {
 	if b.err != nil {
-		return fmt.Errorf("read %s: %w", key, b.err)
+		return fmt.Errorf("read %s: %w", key, storeError{b.err})
 	}
 	return damaged(key, err)
 }
+
+// storeError is an error of the store that never passes for the io.EOF of an
+// object read to its end, though a connection that was closed may be one.
+type storeError struct{ err error }
+
+func (e storeError) Error() string        { return e.err.Error() }
+func (e storeError) Is(target error) bool { return target != io.EOF && errors.Is(e.err, target) }
+func (e storeError) As(target any) bool   { return errors.As(e.err, target) }
 
 // damaged hides what it says from errors.Is: an object that is cut short must
 // not pass for one that has been read to its io.EOF.

@@ -131,21 +131,22 @@ func TestMaskWriterHidesSecretsInEveryFormat(t *testing.T) {
 	}
 }
 
-func TestDemote(t *testing.T) {
+func TestTrim(t *testing.T) {
 	for _, row := range []struct {
 		name, level, message string
-		wantLines            int
+		want                 string // after the time; empty for no line
 	}{
-		{"a demoted message disappears at info", "info", "Activity error.", 0},
-		{"a demoted message is there at debug", "debug", "Activity error.", 1},
-		{"another message is left alone", "info", "other", 1},
+		{"a message that is too much disappears at info", "info", "Activity error.", ""},
+		{"and is there at debug", "debug", "Activity error.", "DEBUG Activity error. a=1 g.b=2 g.c=3"},
+		{"another message loses its keys only", "info", "other", "ERROR other a=1 g.b=2 g.c=3"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var out bytes.Buffer
-			h := telemetry.Demote(mustHandler(t, &out, telemetry.Text, row.level), "Activity error.")
-			slog.New(h).With("a", 1).WithGroup("g").Error(row.message)
-			if got := strings.Count(out.String(), "\n"); got != row.wantLines {
-				t.Errorf("got %d lines, want %d: %q", got, row.wantLines, out.String())
+			h := telemetry.Trim(mustHandler(t, &out, telemetry.Text, row.level), []string{"Activity error."}, []string{"RunID"})
+			slog.New(h).With("RunID", "x", "a", 1).WithGroup("g").With("b", 2).Error(row.message, "RunID", "x", "c", 3)
+			_, got, _ := strings.Cut(strings.TrimSpace(out.String()), " ")
+			if got != row.want {
+				t.Errorf("got  %q\nwant %q", got, row.want)
 			}
 		})
 	}

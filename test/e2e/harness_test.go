@@ -87,7 +87,7 @@ func newSite(t *testing.T, endpoint, yaml string) *site {
 		"TEMPORAL_ADDRESS="+s.stack.Temporal,
 		"AZURE_STORAGE_ACCOUNT="+s.stack.Account,
 		"AZURE_STORAGE_KEY="+accountKey(s.stack.ConnectionString),
-		"HOME="+s.dir,
+		"HOME="+s.dir, "XDG_STATE_HOME="+s.dir,
 	)
 	s.config = filepath.Join(s.dir, "holdfast.yml")
 	text := fmt.Sprintf("host: %s\nreplica: %q\n%s\n", s.host, s.root, yaml)
@@ -157,6 +157,13 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 func (s *site) worker(env ...string) *process {
 	s.t.Helper()
 	return s.start(env, "holdfast-worker", "--config", s.config)
+}
+
+func (p *process) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := p.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // kill ends p as a crash would.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,10 +120,13 @@ func TestKilledWorkerGoesOn(t *testing.T) {
 			t.Fatalf("death %d, %s: the worker lives", i, d.name)
 		}
 		counts[d.name]++
+		time.Sleep(50 * time.Millisecond) // there is something to ship
+		app.signal(t, syscall.SIGSTOP)    // so that what is decided stays true
 		goesOn := logContinues(t, s.replicaOf("orders"), path)
 		start := time.Now()
 		w = s.worker()
 		s.mustShip(t, "orders", 10*time.Second)
+		app.signal(t, syscall.SIGCONT)
 		took := time.Since(start)
 		slowest = max(slowest, took)
 		resynced := strings.Contains(w.out.String(), "took all pages")

@@ -24,14 +24,14 @@ type Order struct {
 }
 
 const schema = `
-CREATE TABLE IF NOT EXISTS orders (
+CREATE TABLE IF NOT EXISTS holdfast_orders (
 	number   INTEGER PRIMARY KEY,
 	customer TEXT NOT NULL,
 	cents    INTEGER NOT NULL,
 	note     TEXT NOT NULL,
 	hash     TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS stock (article INTEGER PRIMARY KEY, sold INTEGER NOT NULL);`
+CREATE TABLE IF NOT EXISTS holdfast_stock (article INTEGER PRIMARY KEY, sold INTEGER NOT NULL);`
 
 // Open opens the database at path in WAL mode, with the ledger's tables in it.
 // The caller imports the driver.
@@ -51,7 +51,7 @@ func Open(path string) (*sql.DB, error) {
 // Last returns the newest order; a zero one in an empty ledger.
 func Last(ctx context.Context, db *sql.DB) (Order, error) {
 	var o Order
-	err := db.QueryRowContext(ctx, "SELECT number, hash FROM orders ORDER BY number DESC LIMIT 1").Scan(&o.Number, &o.Hash)
+	err := db.QueryRowContext(ctx, "SELECT number, hash FROM holdfast_orders ORDER BY number DESC LIMIT 1").Scan(&o.Number, &o.Hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Order{}, nil
 	}
@@ -73,10 +73,10 @@ func Place(ctx context.Context, db *sql.DB, last Order, noteBytes int) (Order, e
 	cents, note := rand.IntN(100_000), randomText(rand.IntN(noteBytes+1))
 	o := Order{Number: last.Number + 1}
 	o.Hash = hash(last.Hash, o.Number, customer, cents, note)
-	if _, err := tx.ExecContext(ctx, "INSERT INTO orders VALUES (?, ?, ?, ?, ?)", o.Number, customer, cents, note, o.Hash); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO holdfast_orders VALUES (?, ?, ?, ?, ?)", o.Number, customer, cents, note, o.Hash); err != nil {
 		return last, err
 	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO stock VALUES (?, 1) ON CONFLICT DO UPDATE SET sold = sold + 1", rand.IntN(articles)); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO holdfast_stock VALUES (?, 1) ON CONFLICT DO UPDATE SET sold = sold + 1", rand.IntN(articles)); err != nil {
 		return last, err
 	}
 	if err := tx.Commit(); err != nil {
@@ -113,7 +113,7 @@ func Verify(ctx context.Context, path string) (Order, error) {
 		return last, fmt.Errorf("%s: %w", path, err)
 	}
 	var sold int64
-	if err := db.QueryRowContext(ctx, "SELECT coalesce(sum(sold), 0) FROM stock").Scan(&sold); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT coalesce(sum(sold), 0) FROM holdfast_stock").Scan(&sold); err != nil {
 		return last, fmt.Errorf("%s: %w", path, err)
 	}
 	if sold != last.Number {
@@ -127,7 +127,7 @@ func Verify(ctx context.Context, path string) (Order, error) {
 }
 
 func verifyOrders(ctx context.Context, db *sql.DB) (Order, error) {
-	rows, err := db.QueryContext(ctx, "SELECT number, customer, cents, note, hash FROM orders ORDER BY number")
+	rows, err := db.QueryContext(ctx, "SELECT number, customer, cents, note, hash FROM holdfast_orders ORDER BY number")
 	if err != nil {
 		return Order{}, err
 	}

@@ -41,5 +41,5 @@ const (
 // Env returns the environment under which the n-th call, of those on files whose
 // name ends in suffix, meets with action.
 func Env(lib, action, call, suffix string, n int) []string {
-	return []string{"LD_PRELOAD=" + lib, fmt.Sprintf("HOLDFAST_SHIM=%s:%s:%s:%d", action, call, suffix, n)}
+	return []string{"LD_PRELOAD=" + lib, fmt.Sprintf("SQLITE_SHIM=%s:%s:%s:%d", action, call, suffix, n)}
 }

@@ -57,6 +57,8 @@ func kindOf(status int, code bloberror.Code) error {
 		return blob.ErrNoContainer
 	case bloberror.BlobAlreadyExists, bloberror.ConditionNotMet:
 		return blob.ErrExists
+	case bloberror.MD5Mismatch: // damaged on the way
+		return blob.ErrUnavailable
 	case bloberror.ServerBusy, bloberror.OperationTimedOut:
 		return blob.ErrThrottled
 	}

@@ -16,8 +16,8 @@ import (
 // errStalled is the cause of a download that got no byte for stallTime.
 var errStalled = errors.New("stalled")
 
-// Get implements blob.Store. A connection that breaks in the middle is replaced,
-// twice at most, by one that goes on where it ended.
+// Get implements blob.Store. A connection that breaks in the middle is replaced
+// by one that goes on where it ended; three in one place are the end.
 func (s *Store) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	if blob.CheckKey(key) != nil {
 		return nil, s.fail("get", key, blob.ErrNotFound, "")

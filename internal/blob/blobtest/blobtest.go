@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store, options ...Option) {
 		{"of 3 large puts of one key exactly one wins", s.largeRace},
 		{"a body that fails leaves nothing", s.failingBody},
 		{"a reader never sees a part", s.neverPartial},
+		{"an object appears with its metadata", s.appearance},
 		{"a cancelled context ends every method", s.cancelled},
 		{"a context cancelled in mid-put leaves nothing", s.cancelledPut},
 		{"ranges", s.ranges},

@@ -119,6 +119,28 @@ func (s *suite) neverPartial(t *testing.T) {
 	}
 }
 
+// appearance looks for objects that are being put. Whoever sees one must know
+// whose it is.
+func (s *suite) appearance(t *testing.T) {
+	store := s.open(t)
+	const objects = 30
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for i := range objects {
+			info, err := store.Stat(t.Context(), name(i))
+			for ; isNotFound(err); info, err = store.Stat(t.Context(), name(i)) {
+			}
+			if err != nil || info.Metadata["writer"] != "w" || info.Size != 3 {
+				t.Errorf("stat %s: got %+v, %v", name(i), info, err)
+			}
+		}
+	})
+	for i := range objects {
+		mustPut(t, store, name(i), []byte("abc"), blob.Metadata{"writer": "w"})
+	}
+	reader.Wait()
+}
+
 func (s *suite) cancelledPut(t *testing.T) {
 	store := s.open(t)
 	for i, size := range []int{10, 2*block + 10} {

@@ -100,6 +100,7 @@ func (s *Store) publish(tmp, key string, about sidecar) error {
 		return err
 	}
 	if err := os.Link(tmp, s.path(key)); err != nil {
+		_ = os.Remove(s.sidecar(key)) // another program's object, or none
 		return err
 	}
 	return syncDir(filepath.Dir(s.path(key)))

@@ -162,6 +162,41 @@ func TestRaceOfProcesses(t *testing.T) {
 	}
 }
 
+// Litestream knows nothing of the lock. Here it creates the object between the
+// look and the link.
+func TestRaceWithAnotherProgram(t *testing.T) {
+	for range 20 {
+		root := t.TempDir()
+		object, sidecar := filepath.Join(root, first), filepath.Join(root, ".holdfast/meta", first+".json")
+		var other error
+		var done sync.WaitGroup
+		done.Go(func() {
+			for _, err := os.Stat(sidecar); err != nil; _, err = os.Stat(sidecar) {
+			}
+			f, err := os.OpenFile(object, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err == nil {
+				_, err = f.WriteString("its")
+			}
+			other = err
+		})
+		store := file.New(root)
+		_, ours := store.Put(t.Context(), first, bytes.NewReader([]byte("our")), blob.Metadata{"writer": "w"})
+		done.Wait()
+		data, err := os.ReadFile(object)
+		require.NoError(t, err)
+		info := mustList(t, store)[0]
+		if other == nil {
+			require.ErrorIs(t, ours, blob.ErrExists)
+			require.Equal(t, "its", string(data))
+			require.Empty(t, info.Metadata["writer"])
+		} else {
+			require.NoError(t, ours)
+			require.Equal(t, "our", string(data))
+			require.Equal(t, "w", info.Metadata["writer"])
+		}
+	}
+}
+
 func TestDirectories(t *testing.T) {
 	root := t.TempDir()
 	elsewhere := t.TempDir()

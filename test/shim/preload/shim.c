@@ -2,7 +2,7 @@
  * A library to preload under a program that uses SQLite: the n-th write to, or
  * sync of, a file whose name ends in a given suffix fails or kills the program.
  *
- *   HOLDFAST_SHIM=ACTION:CALL:SUFFIX:N    ACTION kill | fail, CALL write | sync
+ *   SQLITE_SHIM=ACTION:CALL:SUFFIX:N    ACTION kill | fail, CALL write | sync
  *
  * A failing call sets EIO. Calls are counted in the program from 1; a failing
  * one fails only once.
@@ -21,9 +21,9 @@ static char action[8], call[8], suffix[256];
 static long left;
 
 __attribute__((constructor)) static void configure(void) {
-    const char *s = getenv("HOLDFAST_SHIM");
+    const char *s = getenv("SQLITE_SHIM");
     if (s && sscanf(s, "%7[^:]:%7[^:]:%255[^:]:%ld", action, call, suffix, &left) != 4) {
-        fprintf(stderr, "shim: cannot read HOLDFAST_SHIM=%s\n", s);
+        fprintf(stderr, "shim: cannot read SQLITE_SHIM=%s\n", s);
         _exit(2);
     }
 }

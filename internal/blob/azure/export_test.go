@@ -1,0 +1,26 @@
+package azure
+
+import (
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+)
+
+// BlockSize is blockSize.
+const BlockSize = blockSize
+
+// SetTimes shortens how long an answer and the next byte of a download may
+// take, until t ends. Tests that use it do not run in parallel.
+func SetTimes(t *testing.T, answer, stall time.Duration) {
+	oldAnswer, oldStall := answerTime, stallTime
+	t.Cleanup(func() { answerTime, stallTime = oldAnswer, oldStall })
+	answerTime, stallTime = answer, stall
+}
+
+// SetIdentity replaces the process's identity until t ends.
+func SetIdentity(t *testing.T, cred azcore.TokenCredential) {
+	old := identity
+	t.Cleanup(func() { identity = old })
+	identity = func() (azcore.TokenCredential, error) { return tokenSource{cred}, nil }
+}

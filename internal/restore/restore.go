@@ -1,0 +1,204 @@
+// Package restore puts a database back from its replica: it lists the objects,
+// lets package plan choose, and applies the chosen ones to a fresh file beside
+// the output, which gets the output's name only when it is complete, checked
+// and on disk.
+//
+// It never answers with another state than the one asked for, never leaves a
+// half-written file under the output's name, and never lets a log that belongs
+// to an older file be replayed into a restored one. The restored file is byte
+// for byte what the source's was, also in its header, which says WAL mode.
+//
+// The output must not be open in this or another process while it is replaced.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/plan"
+	"github.com/holdfast-db/holdfast/internal/replica"
+)
+
+// What a caller decides upon, beside the errors of packages blob, plan and
+// replica.
+var (
+	// ErrExists says that the output, or a log beside it, is there already.
+	ErrExists = errors.New("output exists")
+	// ErrUnsound says that the objects fit together but do not make a database.
+	ErrUnsound = errors.New("the result is not a sound database")
+)
+
+// Options say what to restore and where to.
+type Options struct {
+	Output string // path of the restored database; its directory must exist
+	Target plan.Target
+	Force  bool // replace what is at Output, with its -wal, -shm and -journal
+
+	// Progress is called, when it is set, for each object and for each MiB.
+	Progress func(Progress)
+}
+
+// Progress is how far a restore has come.
+type Progress struct {
+	Objects, ObjectsTotal int
+	Bytes, BytesTotal     int64 // of the objects, as they are stored
+}
+
+// Result describes a restored database.
+type Result struct {
+	TXID     ltx.TXID
+	Created  time.Time // of the state's newest content
+	PageSize uint32    // bytes
+	Pages    uint32
+	Bytes    int64 // length of the file
+	Objects  int   // applied
+	Fetched  int64 // bytes read from the store
+}
+
+// progressStep is the number of bytes after which progress is told again.
+const progressStep = 1 << 20
+
+// Run restores the target into the output. When it fails, also because ctx ends,
+// it leaves nothing behind, and what was at the output is as it was unless the
+// very act of replacing it failed.
+func Run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) {
+	result, err := run(ctx, r, opts)
+	if err != nil {
+		return Result{}, fmt.Errorf("restore %s to %s: %w%s", describe(opts.Target), opts.Output, err, hint(err))
+	}
+	return result, nil
+}
+
+func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) {
+	out, err := openOutput(opts.Output, opts.Force)
+	if err != nil {
+		return Result{}, err
+	}
+	objects, err := r.All(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	chain, err := plan.Restore(replica.Files(objects), opts.Target)
+	if err != nil {
+		return Result{}, err
+	}
+	img, err := out.createImage()
+	if err != nil {
+		return Result{}, err
+	}
+	defer img.discard()
+	a := applier{replica: r, image: img, tell: opts.Progress}
+	if err := a.applyAll(ctx, chain); err != nil {
+		return Result{}, err
+	}
+	if err := img.finish(); err != nil {
+		return Result{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	if err := out.publish(img.path()); err != nil {
+		return Result{}, err
+	}
+	last := chain[len(chain)-1]
+	return Result{
+		TXID: last.Max, Created: last.Created, PageSize: img.pageSize, Pages: img.commit, Bytes: img.size(),
+		Objects: len(chain), Fetched: a.progress.Bytes,
+	}, nil
+}
+
+// applier writes the objects of a chain into an image.
+type applier struct {
+	replica  *replica.Replica
+	image    *image
+	tell     func(Progress)
+	progress Progress
+}
+
+func (a *applier) applyAll(ctx context.Context, chain []plan.File) error {
+	a.progress.ObjectsTotal = len(chain)
+	for _, f := range chain {
+		a.progress.BytesTotal += f.Size
+	}
+	for _, f := range chain {
+		if err := a.apply(ctx, replica.Object{File: f}); err != nil {
+			return err
+		}
+		a.progress.Objects++
+		a.report()
+	}
+	return nil
+}
+
+// apply writes the pages of o. They count only when the whole object has been
+// read and its checksum compared.
+func (a *applier) apply(ctx context.Context, o replica.Object) error {
+	reader, err := a.replica.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer reader.Close() //nolint:errcheck // only read
+	if err := a.image.setPageSize(reader.PageSize()); err != nil {
+		return fmt.Errorf("%w: %s: %w", replica.ErrDamaged, o.Key(), err)
+	}
+	before, told := a.progress.Bytes, a.progress.Bytes
+	for {
+		pgno, data, err := reader.Next()
+		a.progress.Bytes = before + reader.Fetched()
+		if errors.Is(err, io.EOF) {
+			a.image.commit = reader.Commit()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.image.write(pgno, data); err != nil {
+			return err
+		}
+		if a.progress.Bytes-told >= progressStep {
+			told = a.progress.Bytes
+			a.report()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *applier) report() {
+	if a.tell != nil {
+		a.tell(a.progress)
+	}
+}
+
+// describe names what was asked for.
+func describe(t plan.Target) string {
+	switch {
+	case t.TXID != 0:
+		return "TXID " + t.TXID.String()
+	case !t.At.IsZero():
+		return "the state before " + t.At.UTC().Format(time.RFC3339Nano)
+	}
+	return "the latest state"
+}
+
+// hint says what to do about err where its message does not.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, plan.ErrEmpty):
+		return "; check the replica's URL"
+	case errors.Is(err, replica.ErrDamaged), errors.Is(err, ErrUnsound):
+		return "; restore an earlier state with --txid or --at"
+	case errors.Is(err, plan.ErrGap):
+		return "; restore that one with --txid"
+	case errors.Is(err, blob.ErrNotFound):
+		return "; an object was removed meanwhile, so restore again"
+	}
+	return ""
+}
