@@ -108,6 +108,7 @@ func (s *stage) stayUp(ctx context.Context) error {
 		return nil
 	}
 	fmt.Printf("\nThe worker and the servers stay up for a look: %s\nCtrl-C ends them.\n", s.page())
-	<-ctx.Done()
+	<-ctx.Done() // and all was as it should be
+	fmt.Println()
 	return nil
 }
