@@ -1,0 +1,129 @@
+// Package activities is the thin layer between Temporal and the data plane on a
+// database's host: decode, make one call, translate the error.
+//
+// It decides nothing about order, waiting or clean-up; that is package
+// workflows. What it does keep is what a retry must not lose: the count of
+// consecutive failures, carried in heartbeat details, in errors and in
+// cancellations. Attempt numbers do not serve for that, because they also count
+// lost heartbeats, crashes and resets by hand.
+//
+// Nothing here blocks on Temporal while pages are on their way: heartbeats and
+// reports are sent beside the pass, so a service that does not answer does not
+// stop replication.
+package activities
+
+import (
+	"context"
+	"time"
+
+	"github.com/superfly/ltx"
+	"go.temporal.io/sdk/activity"
+
+	"github.com/holdfast-db/holdfast/internal/host"
+	"github.com/holdfast-db/holdfast/internal/telemetry"
+)
+
+// Host is the data plane of one machine. All methods are safe for concurrent
+// use.
+type Host interface {
+	// Sync makes passes until the window is over and calls beat after each. It
+	// returns what it reached also beside an error.
+	Sync(ctx context.Context, w host.Window, beat func(host.Progress)) (host.Result, error)
+	// SyncOnce makes one pass, also beside a running window.
+	SyncOnce(ctx context.Context, db host.Database, head ltx.TXID) (host.Result, error)
+	// Check tells whether db can be replicated. It writes nothing.
+	Check(ctx context.Context, db host.Database) error
+	// StopSync ends the running window and returns when it has ended. That none
+	// runs is no error.
+	StopSync(ctx context.Context, name string) error
+	// CleanUp removes what a full disk can do without.
+	CleanUp(ctx context.Context, db host.Database) (host.CleanUp, error)
+	// Release closes db.
+	Release(ctx context.Context, db host.Database) error
+}
+
+// HostActivities are the activities of one host's worker. One value serves all
+// of its databases and both of its queues. Host must be set; without a Reporter
+// nothing is reported. Close it after the workers have stopped.
+type HostActivities struct {
+	Host     Host
+	Reporter Reporter
+
+	attempts attempts
+	quiet    quiet
+	reports  reports
+}
+
+// Close sends what is still to be reported and stops reporting. It waits no
+// longer than ctx allows.
+func (a *HostActivities) Close(ctx context.Context) { a.reports.close(ctx) }
+
+// SyncOnce makes one pass and returns where the replica is then, or with Check
+// only judges whether passes could be made.
+func (a *HostActivities) SyncOnce(ctx context.Context, in SyncOnceInput) (Progress, error) {
+	if in.Check {
+		if err := a.Host.Check(ctx, in.Database.host()); err != nil {
+			return Progress{}, translate(ctx, err)
+		}
+		return Progress{}, nil
+	}
+	pulse := startPulse(ctx, Beat{Progress: Progress{TXID: in.Head}})
+	defer pulse.stop()
+	res, err := a.Host.SyncOnce(ctx, in.Database.host(), in.Head)
+	if err != nil {
+		return Progress{}, translate(ctx, err)
+	}
+	return progressOf(res.Progress), nil
+}
+
+// stopPoll is how long StopSync lets a window go on that had not reached the
+// data plane when it was told to stop.
+const stopPoll = 5 * time.Millisecond
+
+// StopSync ends the database's window and returns when no Sync of this process
+// is at work on it any more, so that nothing is written afterwards. It says how
+// the failures of the window stand, as the server does not when it cancels one
+// that backs off.
+func (a *HostActivities) StopSync(ctx context.Context, in StopSyncInput) (StopSyncResult, error) {
+	for {
+		if err := a.Host.StopSync(ctx, in.Name); err != nil {
+			return StopSyncResult{}, translate(ctx, err)
+		}
+		if !a.attempts.any(in.Name) {
+			return StopSyncResult{Beat: a.attempts.left(in.Name, in.Window)}, nil
+		}
+		select {
+		case <-time.After(stopPoll):
+		case <-ctx.Done():
+			return StopSyncResult{}, ctx.Err()
+		}
+	}
+}
+
+// CleanUp removes what a full disk can do without.
+func (a *HostActivities) CleanUp(ctx context.Context, in CleanUpInput) (CleanUpResult, error) {
+	removed, err := a.Host.CleanUp(ctx, in.Database.host())
+	if err != nil {
+		return CleanUpResult{}, translate(ctx, err)
+	}
+	activity.GetLogger(ctx).Info("cleaned up", telemetry.Database, in.Database.Name, "files", removed.Files, telemetry.Bytes, removed.Bytes)
+	return CleanUpResult{Files: removed.Files, Bytes: removed.Bytes}, nil
+}
+
+// Release closes the database as its last user.
+func (a *HostActivities) Release(ctx context.Context, in ReleaseInput) error {
+	if err := a.Host.Release(ctx, in.Database.host()); err != nil {
+		return translate(ctx, err)
+	}
+	activity.GetLogger(ctx).Info("released", telemetry.Database, in.Database.Name)
+	return nil
+}
+
+// translate is failed for activities that carry no count, and leaves a
+// cancellation one.
+func translate(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return failed(err, Beat{})
+}

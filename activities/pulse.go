@@ -1,0 +1,77 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// pulse sends an activity's heartbeats from a goroutine of its own: the first at
+// once, one after each beat, and one every third of the heartbeat timeout while
+// a long pass runs. Sending one may wait for a service that does not answer; a
+// pass must not.
+type pulse struct {
+	ctx     context.Context
+	mu      sync.Mutex
+	beat    Beat
+	changed chan struct{} // holds one; that is enough, as only the newest beat counts
+	done    chan struct{}
+	ended   sync.WaitGroup
+}
+
+func startPulse(ctx context.Context, first Beat) *pulse {
+	p := &pulse{ctx: ctx, beat: first, changed: make(chan struct{}, 1), done: make(chan struct{})}
+	p.changed <- struct{}{}
+	p.ended.Go(p.run)
+	return p
+}
+
+func (p *pulse) run() {
+	var every <-chan time.Time
+	if timeout := activity.GetInfo(p.ctx).HeartbeatTimeout; timeout > 0 {
+		ticker := time.NewTicker(timeout / 3)
+		defer ticker.Stop()
+		every = ticker.C
+	}
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-p.changed:
+		case <-every:
+		}
+		activity.RecordHeartbeat(p.ctx, p.last())
+	}
+}
+
+// set makes b the beat to send. It never waits.
+func (p *pulse) set(b Beat) {
+	p.mu.Lock()
+	p.beat = b
+	p.mu.Unlock()
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pulse) last() Beat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.beat
+}
+
+// stop ends the goroutine.
+func (p *pulse) stop() {
+	close(p.done)
+	p.ended.Wait()
+}
+
+// stopWith stops with b as the last word: when the activity then fails, the SDK
+// delivers it before the failure, and the next attempt starts from it.
+func (p *pulse) stopWith(b Beat) {
+	p.stop()
+	activity.RecordHeartbeat(p.ctx, b)
+}

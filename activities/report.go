@@ -1,0 +1,134 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+)
+
+// Reporter brings a report to a workflow.
+type Reporter interface {
+	Report(ctx context.Context, workflowID string, r Report) error
+}
+
+// Signaler is the part of a Temporal client that reports need.
+type Signaler interface {
+	SignalWorkflow(ctx context.Context, workflowID, runID, signalName string, arg any) error
+}
+
+// BySignal reports through c, to whichever run is the workflow's newest.
+func BySignal(c Signaler) Reporter { return signalReporter{c} }
+
+type signalReporter struct{ client Signaler }
+
+// Report sends r as a signal.
+func (s signalReporter) Report(ctx context.Context, workflowID string, r Report) error {
+	return s.client.SignalWorkflow(ctx, workflowID, "", SignalReport, r)
+}
+
+const (
+	reportEvery   = 10 * time.Second // least time between two reports to one workflow
+	reportTimeout = 10 * time.Second // for one try at sending
+)
+
+// reports sends reports beside the work, to each workflow at most one in
+// reportEvery. A newer report replaces one that waits, so what arrives last is
+// always the last state, and it does arrive: one that could not be sent is tried
+// again until it is replaced or the workflow is gone.
+type reports struct {
+	mu     sync.Mutex
+	lanes  map[string]*lane
+	closed bool
+	under  sync.WaitGroup // sends under way
+}
+
+// lane is one workflow's. Its fields are guarded by reports.mu.
+type lane struct {
+	waiting  *Report
+	reporter Reporter
+	sent     time.Time   // last try
+	timer    *time.Timer // set while waiting is to be sent later
+	sending  bool
+}
+
+// post hands over r and returns at once.
+func (s *reports) post(reporter Reporter, workflowID string, r Report) {
+	if reporter == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if s.lanes == nil {
+		s.lanes = map[string]*lane{}
+	}
+	l := s.lanes[workflowID]
+	if l == nil {
+		l = &lane{}
+		s.lanes[workflowID] = l
+	}
+	l.waiting, l.reporter = &r, reporter
+	s.arm(workflowID, l)
+}
+
+// arm sees to it that what waits in l is sent, no sooner than it may be. The
+// caller holds s.mu.
+func (s *reports) arm(workflowID string, l *lane) {
+	if l.waiting == nil || l.sending || l.timer != nil || s.closed {
+		return
+	}
+	wait := max(0, reportEvery-time.Since(l.sent))
+	l.timer = time.AfterFunc(wait, func() { s.fire(workflowID, l) })
+}
+
+// fire sends what waits in l, once.
+func (s *reports) fire(workflowID string, l *lane) {
+	s.mu.Lock()
+	r := l.waiting
+	l.timer = nil
+	if r == nil || s.closed {
+		s.mu.Unlock()
+		return
+	}
+	l.waiting, l.sending, l.sent = nil, true, time.Now()
+	s.under.Add(1)
+	s.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
+	err := l.reporter.Report(ctx, workflowID, *r)
+	cancel()
+	s.under.Done()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.sending = false
+	if gone := new(serviceerror.NotFound); err != nil && !errors.As(err, &gone) && l.waiting == nil {
+		l.waiting = r
+	}
+	s.arm(workflowID, l)
+}
+
+// close sends what waits, without regard to reportEvery, and ends.
+func (s *reports) close(ctx context.Context) {
+	s.mu.Lock()
+	s.closed = true
+	lanes := s.lanes
+	s.lanes = nil
+	for _, l := range lanes {
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+	}
+	s.mu.Unlock()
+	s.under.Wait()
+	for workflowID, l := range lanes {
+		if l.waiting != nil {
+			_ = l.reporter.Report(ctx, workflowID, *l.waiting) // nobody is left to try again
+		}
+	}
+}

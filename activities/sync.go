@@ -1,0 +1,107 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/holdfast-db/holdfast/internal/host"
+)
+
+// Sync runs one window. It returns an error only for a failure that counts; a
+// cancellation carries the count and adds nothing to it, and a stopped worker
+// or window is a success.
+func (a *HostActivities) Sync(ctx context.Context, in SyncInput) (SyncResult, error) {
+	defer a.attempts.enter(in.Database.Name)()
+	t := a.begin(ctx, in)
+	res, err := a.Host.Sync(ctx, t.window(), t.passed)
+	progress := t.start.Progress.After(progressOf(res.Progress))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return SyncResult{}, t.cancelled(res.Passes > 0, progress)
+	case err != nil:
+		return SyncResult{}, t.failed(err, res.Passes > 0, progress)
+	}
+	return t.succeeded(res, progress), nil
+}
+
+// attempt is one attempt at a window.
+type attempt struct {
+	*HostActivities
+	ctx   context.Context
+	in    SyncInput
+	start Beat // where the attempt before this one left off
+	pulse *pulse
+}
+
+// begin finds out how many failures stand: those that an earlier attempt left
+// in the heartbeat, else those that the workflow knows of.
+func (a *HostActivities) begin(ctx context.Context, in SyncInput) *attempt {
+	start := Beat{Failures: in.Failures, Progress: Progress{TXID: in.Head}}
+	if activity.HasHeartbeatDetails(ctx) {
+		var last Beat
+		if err := activity.GetHeartbeatDetails(ctx, &last); err == nil {
+			start = last
+		}
+	}
+	t := &attempt{HostActivities: a, ctx: ctx, in: in, start: start, pulse: startPulse(ctx, start)}
+	if in.Announce {
+		t.report(Report{Failures: start.Failures, Type: start.Type, TXID: start.TXID, SyncedAt: start.SyncedAt})
+	}
+	return t
+}
+
+func (t *attempt) window() host.Window {
+	return host.Window{
+		Database:  t.in.Database.host(),
+		Interval:  time.Duration(t.in.Interval),
+		Length:    time.Duration(t.in.Length),
+		Failures:  t.start.Failures,
+		Head:      t.start.TXID,
+		TaskToken: activity.GetInfo(t.ctx).TaskToken,
+		Stop:      activity.GetWorkerStopChannel(t.ctx),
+	}
+}
+
+// passed is told of each pass.
+func (t *attempt) passed(p host.Progress) {
+	t.pulse.set(t.standing(p.Passes > 0, t.start.Progress.After(progressOf(p))))
+}
+
+// standing is the beat at progress: one pass that succeeds takes back all
+// failures before it.
+func (t *attempt) standing(succeeded bool, progress Progress) Beat {
+	if succeeded {
+		return Beat{Progress: progress}
+	}
+	return Beat{Failures: t.start.Failures, Type: t.start.Type, Progress: progress}
+}
+
+func (t *attempt) cancelled(succeeded bool, progress Progress) error {
+	beat := t.standing(succeeded, progress)
+	t.pulse.stop() // there is nobody to hear a heartbeat
+	t.attempts.leave(t.in.Database.Name, t.in.Window, &beat)
+	return temporal.NewCanceledError(beat)
+}
+
+func (t *attempt) failed(err error, succeeded bool, progress Progress) error {
+	beat := t.standing(succeeded, progress)
+	beat.Failures++
+	beat.Type, _ = Classify(err)
+	t.pulse.stopWith(beat)
+	t.attempts.leave(t.in.Database.Name, t.in.Window, &beat)
+	t.tellFailure(err, beat)
+	return failed(err, beat)
+}
+
+func (t *attempt) succeeded(res host.Result, progress Progress) SyncResult {
+	t.pulse.stop()
+	t.attempts.leave(t.in.Database.Name, t.in.Window, nil)
+	beat := t.standing(res.Passes > 0 || res.Reason == host.WindowOver || res.Reason == host.Recovered, progress)
+	if beat.Failures == 0 {
+		t.tellRecovery(progress)
+	}
+	return SyncResult{Reason: res.Reason, Failures: beat.Failures, Progress: progress}
+}

@@ -1,0 +1,198 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/holdfast-db/holdfast/activities"
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/host"
+	"github.com/holdfast-db/holdfast/internal/source"
+)
+
+// script makes attempts at one window, one a second, each ending as told: nil is
+// a pass that succeeds. Time is the bubble's.
+func script(b *bench, ends ...error) {
+	failures := 0
+	for _, end := range ends {
+		b.a.Host.(*fakeHost).sync = func(context.Context, host.Window, func(host.Progress)) (host.Result, error) {
+			if end != nil {
+				return host.Result{}, end
+			}
+			return host.Result{Reason: host.Recovered, Progress: host.Progress{Passes: 1, TXID: 8}}, nil
+		}
+		if _, err := b.sync(input(failures), nil); (err != nil) != (end != nil) {
+			b.t.Errorf("got %v, want %v", err, end)
+		}
+		if failures++; end == nil {
+			failures = 0
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func repeat(n int, err error) (all []error) {
+	for range n {
+		all = append(all, err)
+	}
+	return all
+}
+
+func TestAFailingDatabaseIsLoggedOnceIn30Seconds(t *testing.T) {
+	for _, row := range []struct {
+		name              string
+		ends              []error
+		errors, recovered int
+	}{
+		{"the first failure", repeat(1, errNet), 1, 0},
+		{"half a minute of them", repeat(30, errNet), 1, 0},
+		{"a second longer", repeat(31, errNet), 2, 0},
+		{"failures of different kinds are one trouble", []error{errNet, source.ErrBusy, errNet, source.ErrBusy}, 1, 0},
+		{"recovery after one", []error{errNet, nil}, 1, 1},
+		{"no recovery without a failure", []error{nil, nil}, 0, 0},
+		{"fails and recovers in turn", []error{errNet, nil, errNet, nil, errNet, nil}, 1, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, &fakeHost{})
+				script(b, row.ends...)
+				b.a.Close(t.Context())
+				if n := b.log.count("error sync failed"); n != row.errors {
+					t.Errorf("got %d errors, want %d: %v", n, row.errors, b.log.all)
+				}
+				if n := b.log.count("info recovered"); n != row.recovered {
+					t.Errorf("got %d recoveries, want %d: %v", n, row.recovered, b.log.all)
+				}
+			})
+		})
+	}
+}
+
+func TestReportsTellNewsAtMostOnceIn10SecondsAndTheLastStateAlways(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		ends []error
+		want []string // types; empty for recovered
+	}{
+		{"the first failure at once, no repetition", repeat(25, errNet), []string{activities.Internal}},
+		{"a change of kind", append(repeat(12, errNet), source.ErrDiskFull), []string{activities.Internal, activities.DiskFull}},
+		{"a recovery within 10 s is told later", []error{errNet, nil}, []string{activities.Internal, ""}},
+		{"what changes back within 10 s", []error{errNet, nil, errNet}, []string{activities.Internal, activities.Internal}},
+		{"the last of many changes wins", []error{errNet, source.ErrBusy, blob.ErrUnavailable, nil}, []string{activities.Internal, ""}},
+		{"nothing when nothing is wrong", repeat(3, nil), nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, &fakeHost{})
+				script(b, row.ends...)
+				time.Sleep(time.Minute)
+				wantReports(t, b, row.want)
+			})
+		})
+	}
+}
+
+func wantReports(t *testing.T, b *bench, want []string) {
+	t.Helper()
+	got := b.rep.list()
+	if len(got) != len(want) {
+		t.Fatalf("got %+v, want %q", got, want)
+	}
+	for i, r := range got {
+		if r.Type != want[i] || (r.Failures == 0) != (want[i] == "") || r.Window != 7 {
+			t.Errorf("report %d: got %+v, want type %q of window 7", i, r, want[i])
+		}
+	}
+}
+
+func TestReportThatCannotBeSentIsSentLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{})
+		b.rep.broken = serviceerror.NewUnavailable("away")
+		script(b, errNet)
+		time.Sleep(35 * time.Second)
+		b.rep.mend()
+		time.Sleep(10 * time.Second)
+		wantReports(t, b, []string{activities.Internal})
+	})
+}
+
+func TestReportToAWorkflowThatIsGoneIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{})
+		b.rep.broken = serviceerror.NewNotFound("gone")
+		script(b, errNet)
+		b.rep.mend()
+		time.Sleep(time.Minute)
+		wantReports(t, b, nil)
+	})
+}
+
+func TestCloseSendsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{})
+		script(b, errNet, nil)
+		wantReports(t, b, []string{activities.Internal})
+		b.a.Close(t.Context())
+		wantReports(t, b, []string{activities.Internal, ""})
+		script(b, errNet)
+		wantReports(t, b, []string{activities.Internal, ""})
+	})
+}
+
+func TestAWindowOfAHostThoughtAwayReportsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{})
+		b.a.Host.(*fakeHost).sync = func(context.Context, host.Window, func(host.Progress)) (host.Result, error) {
+			time.Sleep(time.Minute)
+			return host.Result{Reason: host.WindowOver, Progress: host.Progress{Passes: 1}}, nil
+		}
+		in := input(0)
+		in.Announce = true
+		if _, err := b.sync(in, nil); err != nil {
+			t.Fatal(err)
+		}
+		wantReports(t, b, []string{""})
+	})
+}
+
+// lostHost has lost windows.
+type lostHost struct {
+	windows   []host.LostWindow
+	forgotten []string
+}
+
+func (l *lostHost) LostWindows() ([]host.LostWindow, error) { return l.windows, nil }
+func (l *lostHost) ForgetLost(name string) error {
+	l.forgotten = append(l.forgotten, name)
+	return nil
+}
+
+type completions map[string]error
+
+func (c completions) CompleteActivity(_ context.Context, token []byte, result any, err error) error {
+	if err != nil || result.(activities.SyncResult).Reason != host.Lost {
+		return errors.New("not completed as lost")
+	}
+	return c[string(token)]
+}
+
+func TestLostWindowsAreEndedAndForgotten(t *testing.T) {
+	h := &lostHost{windows: []host.LostWindow{
+		{Name: "ended", TaskToken: []byte("a"), Failures: 2},
+		{Name: "given up by the service", TaskToken: []byte("b")},
+		{Name: "kept for later", TaskToken: []byte("c")},
+	}}
+	n, err := activities.EndLostWindows(t.Context(), completions{"b": serviceerror.NewNotFound("gone"), "c": serviceerror.NewUnavailable("away")}, h)
+	if n != 1 || err == nil {
+		t.Errorf("got %d, %v; want 1 and the error of the third", n, err)
+	}
+	if len(h.forgotten) != 2 || h.forgotten[0] != "ended" || h.forgotten[1] != "given up by the service" {
+		t.Errorf("forgot %q", h.forgotten)
+	}
+}

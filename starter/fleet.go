@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"go.temporal.io/sdk/log"
+
+	"github.com/holdfast-db/holdfast/workflows"
+	"github.com/holdfast-db/holdfast/workflows/control"
+)
+
+// fleet is what commands ask of Temporal.
+type fleet interface {
+	Register(context.Context, workflows.Registration) (control.Registered, error)
+	List(context.Context) ([]control.Entry, error)
+	Status(ctx context.Context, name string) (control.Status, error)
+	Pause(ctx context.Context, name, reason string) (control.Told, error)
+	Resume(ctx context.Context, name string) (control.Told, error)
+	Sync(ctx context.Context, name string) (workflows.Synced, error)
+	Stop(ctx context.Context, name string, skipFinalPass bool) (workflows.Stopped, error)
+	Setup(context.Context) (created []string, err error)
+}
+
+// dial connects as the temporal CLI would. The SDK's own log is of no use to a
+// person at a prompt.
+func dial(ctx context.Context, environ []string) (fleet, func(), error) {
+	host, _ := os.Hostname()
+	c, err := control.Dial(ctx, control.Dialing{
+		Environ:  environ,
+		Identity: fmt.Sprintf("holdfast/%s/%d", host, os.Getpid()),
+		Logger:   log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect: %w", err)
+	}
+	return control.New(c, c.Namespace), c.Close, nil
+}
+
+// with connects, does what is asked, and hangs up.
+func (a *app) with(ctx context.Context, do func(fleet) error) error {
+	f, hangUp, err := a.dial(ctx, a.environ)
+	if err != nil {
+		return err
+	}
+	defer hangUp()
+	return do(f)
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/log"
+
+	commonpb "go.temporal.io/api/common/v1"
+
+	"github.com/holdfast-db/holdfast/activities"
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/blob/driver"
+	"github.com/holdfast-db/holdfast/internal/host"
+	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/telemetry"
+	"github.com/holdfast-db/holdfast/workflows"
+	"github.com/holdfast-db/holdfast/workflows/control"
+)
+
+// What an orderly end may take.
+const (
+	closeWithin = 30 * time.Second // for last passes and closing databases
+	tellWithin  = 5 * time.Second  // for reports that are still to be sent
+	lostWithin  = 10 * time.Second // for ending what the last process left
+)
+
+// serve runs the worker until ctx ends.
+func serve(ctx context.Context, w world, s settings) error {
+	unlock, err := lockHost(s.processDir, s.Host)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	handler, err := telemetry.NewHandler(telemetry.MaskWriter(w.stderr, s.secrets), s.Log.Format, s.Log.Level)
+	if err != nil {
+		return usageError{err}
+	}
+	logger := slog.New(handler)
+	c, err := control.Dial(ctx, control.Dialing{
+		Environ:  w.environ,
+		Identity: fmt.Sprintf("holdfast-worker/%s/%d", s.Host, os.Getpid()),
+		Logger:   log.NewStructuredLogger(slog.New(quieted(handler))),
+		Patience: w.patience,
+	})
+	if err != nil {
+		return asUsage(fmt.Errorf("connect: %w", err))
+	}
+	defer c.Close()
+	h, err := host.New(host.Options{
+		StateDir: s.processDir, DatabaseDir: s.databaseDir, Log: logger,
+		OpenReplica: opener(s.credentials),
+	})
+	if err != nil {
+		return err
+	}
+	introduce(logger, s, c)
+	return work(ctx, logger, s, c, h)
+}
+
+// work runs the workers until ctx ends, then closes all in order.
+func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, h *host.Host) error {
+	acts := &activities.HostActivities{Host: h, Reporter: activities.BySignal(c)}
+	endLost(ctx, logger, c, h)
+	fleet := newWorkers(c.Client, s, acts)
+	failure := fleet.start()
+	if failure == nil {
+		logger.Info("worker started", telemetry.Host, s.Host)
+		failure = keep(ctx, logger, s, c, fleet)
+	}
+	fleet.stop()
+	tell, cancel := context.WithTimeout(context.Background(), tellWithin)
+	acts.Close(tell)
+	cancel()
+	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	if err := h.Close(closing); err != nil {
+		logger.Error("databases not closed in order", telemetry.Error, err.Error())
+	}
+	if failure == nil {
+		logger.Info("worker stopped", telemetry.Host, s.Host)
+	}
+	return failure
+}
+
+// keep has the listed databases registered and returns when ctx ends, or with
+// the error after which the workers cannot go on.
+func keep(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, fleet *workers) (failure error) {
+	registering, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		(&registration{log: logger, control: control.New(c, c.Namespace), settings: s}).run(registering)
+	})
+	select {
+	case <-ctx.Done():
+		logger.Info("worker stops", telemetry.Reason, context.Cause(ctx).Error())
+	case failure = <-fleet.fatal:
+	}
+	cancel()
+	ended.Wait()
+	return failure
+}
+
+// opener opens replicas with this worker's credentials.
+func opener(credentials driver.Credentials) func(context.Context, string) (*replica.Replica, error) {
+	return func(ctx context.Context, url string) (*replica.Replica, error) {
+		u, err := blob.ParseURL(url)
+		if err != nil {
+			return nil, err
+		}
+		store, err := driver.Open(ctx, u, credentials)
+		if err != nil {
+			return nil, err
+		}
+		return replica.New(store), nil
+	}
+}
+
+// introduce says what this worker is and has.
+func introduce(logger *slog.Logger, s settings, c *control.Connection) {
+	logger.Info("host named", telemetry.Host, s.Host, "state_dir", s.processDir)
+	logger.Info("temporal connected", telemetry.Address, c.Address, telemetry.Namespace, c.Namespace)
+	if s.Replica != "" {
+		logger.Info("replica root set", telemetry.Replica, s.Replica)
+	}
+	for _, db := range s.Databases {
+		logger.Info("database listed", telemetry.Database, db.Name, telemetry.Path, db.Path, telemetry.Replica, db.Replica)
+	}
+	if len(s.Databases) == 0 {
+		logger.Info("no database listed; holdfast register adds one")
+	}
+}
+
+// endLost ends the windows that a crash of the last process left open. Whatever
+// fails of it costs time, no more: they end by their heartbeat.
+func endLost(ctx context.Context, logger *slog.Logger, c *control.Connection, h *host.Host) {
+	ctx, cancel := context.WithTimeout(ctx, lostWithin)
+	defer cancel()
+	unstick(ctx, c, h)
+	ended, err := activities.EndLostWindows(ctx, c, h)
+	if ended > 0 {
+		logger.Info("lost windows ended", "windows", ended)
+	}
+	if err != nil {
+		logger.Warn("lost windows not ended; they end by their heartbeat", telemetry.Error, err.Error())
+	}
+}
+
+// unstick lets any worker have the next tasks of the workflows with lost
+// windows: else the service keeps them for a while for the process that died.
+func unstick(ctx context.Context, c *control.Connection, h *host.Host) {
+	lost, err := h.LostWindows()
+	if err != nil {
+		return // EndLostWindows meets the same, and says so
+	}
+	for _, w := range lost {
+		// It only saves time; what goes wrong shows itself in the next call.
+		_, _ = c.WorkflowService().ResetStickyTaskQueue(ctx, &workflowservice.ResetStickyTaskQueueRequest{
+			Namespace: c.Namespace,
+			Execution: &commonpb.WorkflowExecution{WorkflowId: workflows.WorkflowID(w.Name)},
+		})
+	}
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/holdfast-db/holdfast/activities"
+	"github.com/holdfast-db/holdfast/internal/telemetry"
+	"github.com/holdfast-db/holdfast/workflows"
+	"github.com/holdfast-db/holdfast/workflows/control"
+)
+
+const (
+	// spareWindows are slots for databases that the command line registers.
+	spareWindows = 1000
+
+	// controlSlots bound how many passes, clean-ups and closings run beside
+	// windows.
+	controlSlots = 100
+
+	// finishWithin is what a window gets to finish its put when the worker stops,
+	// and an order to end.
+	finishWithin = 20 * time.Second
+
+	// beatsPerTimeout is how many heartbeats go out in the time after which a
+	// silent window counts as dead. The SDK alone would send 1.25, too few for
+	// whoever looks at the status; each one is an action that a service may bill.
+	beatsPerTimeout = 12
+
+	// stickyWithin is how long a task of a workflow waits for the worker that has
+	// the workflow in memory. One that was killed never takes it.
+	stickyWithin = 2 * time.Second
+)
+
+// workers are those of one process.
+type workers struct {
+	all   []named
+	fatal chan error // the first errors after which a worker cannot go on
+}
+
+type named struct {
+	worker.Worker
+	queue string
+}
+
+// newWorkers makes one worker for each of the host's queues and one for the
+// workflows. Windows hold slots for minutes, so nothing else may share theirs.
+func newWorkers(c client.Client, s settings, acts *activities.HostActivities) *workers {
+	w := &workers{fatal: make(chan error, 3)}
+	w.add(c, workflows.TaskQueue, worker.Options{
+		LocalActivityWorkerOnly:      true,
+		StickyScheduleToStartTimeout: stickyWithin,
+		Interceptors:                 []interceptor.WorkerInterceptor{workflows.SignalsInOrder()},
+	})
+	workflows.RegisterWorkflows(w.all[0])
+	w.add(c, workflows.SyncQueue(s.Host), worker.Options{
+		DisableWorkflowWorker:              true,
+		MaxConcurrentActivityExecutionSize: len(s.Databases) + spareWindows,
+		WorkerStopTimeout:                  finishWithin,
+		MaxHeartbeatThrottleInterval:       beatEvery(s),
+	})
+	workflows.RegisterSyncActivities(w.all[1], acts)
+	w.add(c, workflows.ControlQueue(s.Host), worker.Options{
+		DisableWorkflowWorker:              true,
+		MaxConcurrentActivityExecutionSize: controlSlots,
+		WorkerStopTimeout:                  finishWithin,
+		MaxHeartbeatThrottleInterval:       beatEvery(s),
+	})
+	workflows.RegisterControlActivities(w.all[2], acts)
+	return w
+}
+
+// beatEvery is the longest that a heartbeat is held back.
+func beatEvery(s settings) time.Duration {
+	return max(time.Second, s.Sync.Heartbeat/beatsPerTimeout)
+}
+
+// add makes a worker with the options that all have. Activities go to queues of
+// their own, so none can be handed back with a workflow task.
+func (w *workers) add(c client.Client, queue string, options worker.Options) {
+	options.DisableEagerActivities = true
+	options.DisableRegistrationAliasing = true
+	options.OnFatalError = func(err error) { w.fatal <- fmt.Errorf("queue %s: %w", queue, err) }
+	w.all = append(w.all, named{worker.New(c, queue, options), queue})
+}
+
+// start starts all. After an error the caller stops them.
+func (w *workers) start() error {
+	for _, each := range w.all {
+		if err := each.Start(); err != nil {
+			return asUsage(fmt.Errorf("start on queue %s: %w", each.queue, control.Translate(err)))
+		}
+	}
+	return nil
+}
+
+// stop ends all, side by side: each waits for what it has under way.
+func (w *workers) stop() {
+	var ended sync.WaitGroup
+	for _, each := range w.all {
+		ended.Go(each.Stop)
+	}
+	ended.Wait()
+}
+
+// asUsage tells wrong settings from a service that is away.
+func asUsage(err error) error {
+	if errors.Is(err, control.ErrSettings) {
+		return usageError{err}
+	}
+	return err
+}
+
+// quieted keeps the SDK's lines to what a reader of this log needs: it says
+// itself, once, what failed, and has names of its own for the rest.
+func quieted(h slog.Handler) slog.Handler {
+	return telemetry.Trim(h,
+		[]string{"Activity error.", "Started Worker", "Stopped Worker"},
+		[]string{"Namespace", "TaskQueue", "WorkerID", "RunID", "WorkflowType", "ActivityID", "ActivityType"})
+}

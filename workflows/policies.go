@@ -1,0 +1,112 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// maxWindows is how many windows one run of a workflow takes on. At the default
+// window that is a day, and about 2,000 events: far from the server's limits,
+// and a history that opens at once in the UI.
+const maxWindows = 144
+
+// personWaits is how long an activity on a control queue may wait for a worker.
+// A person looks at a prompt meanwhile; a worker that runs takes it in
+// milliseconds.
+const personWaits = 10 * time.Second
+
+// passLimit bounds one window. Heartbeats tell whether it is alive; this only
+// keeps a bug from holding a slot for ever, so it leaves room for the first
+// pass over a large database through a thin line.
+const passLimit = 7 * 24 * time.Hour
+
+// backoffFloor stands in for an interval of 0, which doubling would never grow.
+const backoffFloor = time.Second
+
+// backoff is the wait after the failures-th consecutive failure: the interval,
+// doubled for each one before it, up to the cap.
+func backoff(s Settings, failures int) time.Duration {
+	wait := s.Interval
+	if wait == 0 {
+		wait = backoffFloor
+	}
+	for n := 1; n < failures && wait < s.BackoffCap; n++ {
+		wait *= 2
+	}
+	return min(wait, s.BackoffCap)
+}
+
+// windowOptions are those of Sync. The retry policy is the backoff: the server
+// keeps the time, and the UI shows attempt, last failure and next attempt. It
+// starts where failures that were counted before left off.
+//
+// A window that nobody takes within the host time-out ends, because an activity
+// that waits for ever looks just like one that works. WaitForCancellation keeps
+// the workflow from going on while the window still writes.
+func windowOptions(ctx workflow.Context, host string, s Settings, failures int, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              SyncQueue(host),
+		Summary:                summary,
+		ScheduleToStartTimeout: s.HostTimeout,
+		StartToCloseTimeout:    passLimit,
+		HeartbeatTimeout:       s.Heartbeat,
+		WaitForCancellation:    true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    backoff(s, failures+1),
+			BackoffCoefficient: 2,
+			MaximumInterval:    s.BackoffCap,
+		},
+	})
+}
+
+// checkOptions are those of a SyncOnce that only judges: one try, as what it
+// finds unavailable now is for the window to wait for.
+func checkOptions(ctx workflow.Context, host string) workflow.Context {
+	return control(ctx, host, "check whether it can be replicated", 30*time.Second, 1)
+}
+
+// passOptions are those of a SyncOnce that somebody waits for: a few tries, then
+// its error is the answer. It may take as long as a window's pass.
+func passOptions(ctx workflow.Context, host string, s Settings, summary string) workflow.Context {
+	ctx = control(ctx, host, summary, passLimit, 3)
+	options := workflow.GetActivityOptions(ctx)
+	options.HeartbeatTimeout = s.Heartbeat
+	options.WaitForCancellation = true
+	return workflow.WithActivityOptions(ctx, options)
+}
+
+// stopSyncOptions are those of StopSync. The window's cancellation is under way
+// at the same time and serves when this fails, so it is not worth waiting for.
+func stopSyncOptions(ctx workflow.Context, host string) workflow.Context {
+	ctx = control(ctx, host, "end the window now", personWaits, 1)
+	return workflow.WithScheduleToCloseTimeout(ctx, personWaits)
+}
+
+// cleanUpOptions are those of CleanUp: one try, because the next failure brings
+// the next one.
+func cleanUpOptions(ctx workflow.Context, host string, summary string) workflow.Context {
+	return control(ctx, host, summary, 5*time.Minute, 1)
+}
+
+// releaseOptions are those of Release. It may have to copy a long log into the
+// database file.
+func releaseOptions(ctx workflow.Context, host string) workflow.Context {
+	return control(ctx, host, "close the database", 5*time.Minute, 3)
+}
+
+// control are the options of anything short on a host's control queue.
+func control(ctx workflow.Context, host, summary string, limit time.Duration, attempts int32) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              ControlQueue(host),
+		Summary:                summary,
+		ScheduleToStartTimeout: personWaits,
+		StartToCloseTimeout:    limit,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second,
+			MaximumInterval: 5 * time.Second,
+			MaximumAttempts: attempts,
+		},
+	})
+}

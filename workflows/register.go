@@ -1,0 +1,30 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast-db/holdfast/activities"
+)
+
+// RegisterWorkflows registers all workflows with a worker on TaskQueue. That
+// worker's options must name SignalsInOrder among its interceptors.
+func RegisterWorkflows(w worker.WorkflowRegistry) {
+	w.RegisterWorkflowWithOptions(ReplicateDatabase, workflow.RegisterOptions{Name: TypeReplicateDatabase})
+}
+
+// RegisterSyncActivities registers what a worker on a host's SyncQueue does. Its
+// options must set WorkerStopTimeout, so that a window can finish its put.
+func RegisterSyncActivities(w worker.ActivityRegistry, a *activities.HostActivities) {
+	w.RegisterActivityWithOptions(a.Sync, activity.RegisterOptions{Name: activities.NameSync})
+}
+
+// RegisterControlActivities registers what a worker on a host's ControlQueue
+// does. a must be the very value that the sync worker has.
+func RegisterControlActivities(w worker.ActivityRegistry, a *activities.HostActivities) {
+	w.RegisterActivityWithOptions(a.SyncOnce, activity.RegisterOptions{Name: activities.NameSyncOnce})
+	w.RegisterActivityWithOptions(a.StopSync, activity.RegisterOptions{Name: activities.NameStopSync})
+	w.RegisterActivityWithOptions(a.CleanUp, activity.RegisterOptions{Name: activities.NameCleanUp})
+	w.RegisterActivityWithOptions(a.Release, activity.RegisterOptions{Name: activities.NameRelease})
+}

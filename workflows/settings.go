@@ -1,0 +1,111 @@
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-db/holdfast/activities"
+)
+
+// Settings say how a database is followed. The zero value stands for
+// DefaultSettings; in any other, Interval and Window mean what they say, and
+// whatever else is zero has its default.
+type Settings struct {
+	Interval    time.Duration // between the starts of two passes; 0 for at once
+	Window      time.Duration // of one Sync activity; 0 for the plain form, one pass each
+	Heartbeat   time.Duration // after which a silent window counts as dead
+	BackoffCap  time.Duration // longest wait between two attempts
+	HostTimeout time.Duration // after which a window that no worker takes means HostOffline
+	WALLimit    int64         // bytes of log before a pass that cannot ship spools; 0 for the host's default
+}
+
+// DefaultSettings are for a database that matters.
+func DefaultSettings() Settings {
+	return Settings{
+		Interval:    time.Second,
+		Window:      10 * time.Minute,
+		Heartbeat:   time.Minute,
+		BackoffCap:  5 * time.Minute,
+		HostTimeout: 5 * time.Minute,
+	}
+}
+
+// filled returns s with defaults where they are due.
+func (s Settings) filled() Settings {
+	d := DefaultSettings()
+	if s == (Settings{}) {
+		return d
+	}
+	for _, f := range []struct{ have, want *time.Duration }{
+		{&s.Heartbeat, &d.Heartbeat}, {&s.BackoffCap, &d.BackoffCap}, {&s.HostTimeout, &d.HostTimeout},
+	} {
+		if *f.have == 0 {
+			*f.have = *f.want
+		}
+	}
+	return s
+}
+
+// Validate says which of the filled-in settings cannot work.
+func (s Settings) Validate() error {
+	s = s.filled()
+	for _, f := range []struct {
+		name        string
+		have, least time.Duration
+	}{
+		{"interval", s.Interval, 0},
+		{"window", s.Window, 0},
+		{"heartbeat", s.Heartbeat, time.Second},
+		{"backoff cap", s.BackoffCap, time.Second},
+		{"host timeout", s.HostTimeout, time.Second},
+	} {
+		if f.have < f.least {
+			return fmt.Errorf("%s: got %s, want %s or more", f.name, f.have, f.least)
+		}
+	}
+	if s.WALLimit < 0 {
+		return fmt.Errorf("wal limit: got %d bytes, want 0 or more", s.WALLimit)
+	}
+	return nil
+}
+
+// settingsText is how Settings are written into histories: durations as text.
+type settingsText struct {
+	Interval    *activities.Duration `json:"interval,omitempty"`
+	Window      *activities.Duration `json:"window,omitempty"`
+	Heartbeat   activities.Duration  `json:"heartbeat,omitempty"`
+	BackoffCap  activities.Duration  `json:"backoff_cap,omitempty"`
+	HostTimeout activities.Duration  `json:"host_timeout,omitempty"`
+	WALLimit    int64                `json:"wal_limit_bytes,omitempty"`
+}
+
+// MarshalJSON writes durations as text, like "1s".
+func (s Settings) MarshalJSON() ([]byte, error) {
+	interval, window := activities.Duration(s.Interval), activities.Duration(s.Window)
+	return json.Marshal(settingsText{
+		Interval: &interval, Window: &window, Heartbeat: activities.Duration(s.Heartbeat),
+		BackoffCap: activities.Duration(s.BackoffCap), HostTimeout: activities.Duration(s.HostTimeout), WALLimit: s.WALLimit,
+	})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, or a part of it: an interval or a
+// window that is not there at all has its default.
+func (s *Settings) UnmarshalJSON(data []byte) error {
+	var t settingsText
+	if err := json.Unmarshal(data, &t); err != nil {
+		return err
+	}
+	d := DefaultSettings()
+	*s = Settings{
+		Interval: d.Interval, Window: d.Window, Heartbeat: time.Duration(t.Heartbeat),
+		BackoffCap: time.Duration(t.BackoffCap), HostTimeout: time.Duration(t.HostTimeout), WALLimit: t.WALLimit,
+	}
+	if t.Interval != nil {
+		s.Interval = time.Duration(*t.Interval)
+	}
+	if t.Window != nil {
+		s.Window = time.Duration(*t.Window)
+	}
+	return nil
+}
