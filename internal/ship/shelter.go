@@ -24,7 +24,7 @@ func (s *Shipper) shelter(cause error) error {
 		return cause
 	}
 	if err := s.Shelter(); err != nil {
-		return fmt.Errorf("%w; while the store is away: %v", err, cause) //nolint:errorlint // the disk's error is the one to act upon
+		return fmt.Errorf("%w; while the store is away: %v", err, cause)
 	}
 	return cause
 }

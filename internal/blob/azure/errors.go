@@ -41,7 +41,7 @@ func (s *Store) explainAnswer(op, key string, answer *azcore.ResponseError) erro
 	code := cmp.Or(answer.ErrorCode, strconv.Itoa(answer.StatusCode))
 	kind := kindOf(answer.StatusCode, bloberror.Code(answer.ErrorCode))
 	err := s.fail(op, key, kind, code)
-	if kind == blob.ErrThrottled {
+	if errors.Is(kind, blob.ErrThrottled) {
 		return &blob.ThrottledError{RetryAfter: retryAfter(answer.RawResponse), Err: err}
 	}
 	return err
@@ -85,7 +85,7 @@ func (s *Store) fail(op, key string, kind error, detail string) error {
 		where = fmt.Sprintf("container %s at %s", s.url.Container, s.url.Endpoint)
 	}
 	what, todo := "unexpected answer from "+where, ""
-	switch kind {
+	switch kind { //nolint:errorlint // kind is one of the sentinels themselves
 	case blob.ErrDenied:
 		what, todo = kind.Error()+" to "+where, s.hint
 	case blob.ErrNoContainer:

@@ -65,14 +65,14 @@ func (d *download) Read(p []byte) (int, error) {
 	d.stall.Reset(stallTime)
 	n, err := d.body.Read(p)
 	d.stall.Stop()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = d.explain(err)
 	}
 	return n, err
 }
 
 func (d *download) explain(err error) error {
-	if cause := context.Cause(d.inner); cause == errStalled {
+	if cause := context.Cause(d.inner); errors.Is(cause, errStalled) {
 		err = cause
 	}
 	return d.store.explain(d.ctx, "get", d.key, err)

@@ -22,7 +22,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, er
 	return func(yield func(blob.Info, error) bool) {
 		w := walk{ctx: ctx, store: s, prefix: prefix, yield: yield}
 		err := w.dir(path.Dir("/" + prefix)[1:])
-		if err != nil && err != errLeft {
+		if err != nil && !errors.Is(err, errLeft) {
 			yield(blob.Info{}, s.explain("list", prefix, err))
 		}
 	}
