@@ -39,6 +39,8 @@ func (p *pulse) run() {
 		select {
 		case <-p.done:
 			return
+		case <-p.ctx.Done(): // nobody would hear another one
+			return
 		case <-p.changed:
 		case <-every:
 		}

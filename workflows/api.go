@@ -149,6 +149,18 @@ type Stopped struct {
 	Released bool   `json:"released"` // the host closed the database; else it does when its worker ends
 }
 
+// Keys of the workflow's memo: what a listing shows without asking the workflow.
+const (
+	MemoHost    = "host"
+	MemoPath    = "path"
+	MemoReplica = "replica"
+)
+
+// Memo is the memo of the workflow that replicates s.
+func Memo(s Spec) map[string]any {
+	return map[string]any{MemoHost: s.Host, MemoPath: s.Path, MemoReplica: s.Replica}
+}
+
 // StartOptions are the options with which to start in, so that starting twice is
 // harmless.
 func StartOptions(in Input) client.StartWorkflowOptions {
@@ -157,6 +169,7 @@ func StartOptions(in Input) client.StartWorkflowOptions {
 		TaskQueue:                TaskQueue,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		Memo:                     Memo(in.Spec),
 		StaticSummary:            StaticSummary(in),
 		StaticDetails:            StaticDetails(in),
 	}

@@ -23,7 +23,8 @@ func seconds(all ...float64) (ds []time.Duration) {
 }
 
 // TestBackoff plays what attempts meet and measures, in virtual time, the gaps
-// between them. A row's script begins after a first window that went well.
+// between them. A row's script begins after a first window that went well; the
+// next one, but for the plain form, begins at once.
 func TestBackoff(t *testing.T) {
 	for _, row := range []struct {
 		name     string
@@ -35,7 +36,7 @@ func TestBackoff(t *testing.T) {
 		{
 			name:   "the script of the design",
 			script: []error{disk, net, disk, disk, net, disk, ok, disk, ok},
-			gaps:   seconds(1, 1, 2, 4, 8, 8, 8, 1, 1), cleanUps: []string{"CleanUp after 3", "CleanUp after 4", "CleanUp after 6"},
+			gaps:   seconds(0, 1, 2, 4, 8, 8, 8, 1, 1), cleanUps: []string{"CleanUp after 3", "CleanUp after 4", "CleanUp after 6"},
 		},
 		{
 			name:   "the same in the plain form",
@@ -46,22 +47,22 @@ func TestBackoff(t *testing.T) {
 		{
 			name:   "two kills and one full disk do not clean up",
 			script: []error{kill, kill, disk, ok},
-			gaps:   seconds(1, 1, 2, 4), // the policy's attempts count kills, the failures do not
+			gaps:   seconds(0, 1, 2, 4), // the policy's attempts count kills, the failures do not
 		},
 		{
 			name:   "two full disks do not clean up",
 			script: []error{disk, disk, ok},
-			gaps:   seconds(1, 1, 2),
+			gaps:   seconds(0, 1, 2),
 		},
 		{
 			name:   "kills between do not count",
 			script: []error{disk, kill, net, kill, disk, ok},
-			gaps:   seconds(1, 1, 2, 4, 8, 4), cleanUps: []string{"CleanUp after 3"},
+			gaps:   seconds(0, 1, 2, 4, 8, 4), cleanUps: []string{"CleanUp after 3"},
 		},
 		{
 			name:   "a pass that succeeds between starts the count again",
 			script: []error{disk, disk, ok, disk, disk, ok},
-			gaps:   seconds(1, 1, 2, 1, 1, 2),
+			gaps:   seconds(0, 1, 2, 1, 1, 2),
 		},
 		{
 			name:   "an interval of 0 backs off from a second",
@@ -73,18 +74,18 @@ func TestBackoff(t *testing.T) {
 			name:   "an interval above the cap waits the cap after failures",
 			change: func(s *workflows.Settings) { s.Interval = time.Minute },
 			script: []error{net, net, ok, ok},
-			gaps:   seconds(60, 8, 8, 60),
+			gaps:   seconds(0, 8, 8, 60),
 		},
 		{
 			name:   "a missing database is looked for every cap",
 			script: []error{missing, missing, ok, ok},
-			gaps:   seconds(1, 8, 8, 1),
+			gaps:   seconds(0, 8, 8, 1),
 		},
 		{
 			name:   "a short interval doubles from itself",
 			change: func(s *workflows.Settings) { s.Interval = 250 * time.Millisecond },
 			script: []error{disk, disk, disk, disk, ok},
-			gaps:   seconds(0.25, 0.25, 0.5, 1, 2), cleanUps: []string{"CleanUp after 3", "CleanUp after 4"},
+			gaps:   seconds(0, 0.25, 0.5, 1, 2), cleanUps: []string{"CleanUp after 3", "CleanUp after 4"},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -141,7 +142,7 @@ func TestCleanUpsOwnFailureStopsNothing(t *testing.T) {
 	env := newEnv(t, f)
 	f.done = env.CancelWorkflow
 	start(env, workflows.Input{Spec: spec()})
-	if got, want := f.gaps()[:5], seconds(1, 1, 2, 4, 8); !slices.Equal(got, want) {
+	if got, want := f.gaps()[:5], seconds(0, 1, 2, 4, 8); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	s := mustStatus(t, env)
@@ -172,6 +173,19 @@ func TestLengthOfWindows(t *testing.T) {
 	}
 }
 
+// An interval that does not fit into a window makes it a plain one.
+func TestLengthOfWindowsWithALongInterval(t *testing.T) {
+	f := &fakeHost{script: []error{ok, ok, ok}}
+	env := newEnv(t, f)
+	f.done = env.CancelWorkflow
+	in := workflows.Input{Spec: spec()}
+	in.Settings.Interval = time.Hour
+	start(env, in)
+	if got, want := f.gaps()[:2], seconds(3600, 3600); !slices.Equal(got, want) || f.windows[2].Length != 0 {
+		t.Errorf("got %v and windows of %s, want %v and single passes", got, f.windows[2].Length, want)
+	}
+}
+
 func TestLostWindowIsFollowedAtOnceAndKeepsTheCount(t *testing.T) {
 	ends := []host.Result{
 		{Reason: host.WindowOver, Progress: host.Progress{Passes: 1}},
@@ -192,7 +206,7 @@ func TestLostWindowIsFollowedAtOnceAndKeepsTheCount(t *testing.T) {
 		return end, nil
 	}
 	start(env, workflows.Input{Spec: spec()})
-	if got, want := f.gaps()[:3], seconds(1, 0, 1); !slices.Equal(got, want) {
+	if got, want := f.gaps()[:3], seconds(0, 0, 1); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

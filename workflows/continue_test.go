@@ -53,7 +53,7 @@ func TestARunEndsAfterItsWindowsAndTheNextGoesOn(t *testing.T) {
 	if wait := g.attempts[0].Sub(ended); wait != 4*time.Minute {
 		t.Errorf("the backoff of 4 minutes became %s", wait)
 	}
-	if first := g.windows[0]; first.Failures != 3 || first.Head != 2 || first.Writer != next.State.Writer || first.Length != 10*time.Minute {
+	if first := g.windows[0]; first.Failures != 3 || first.Head != 2 || first.Writer != next.State.Writer || first.Length != 0 {
 		t.Errorf("first window of the next run: %+v", first)
 	}
 	if n := g.called("Check /shop.db after 0"); n != 0 {

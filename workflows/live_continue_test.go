@@ -125,8 +125,8 @@ func (s *site) wantDescription() {
 	if phase != string(workflows.Replicating) || onHost != s.in.Host || name != s.in.Name {
 		s.t.Errorf("search attributes: got %s, %s, %s", phase, onHost, name)
 	}
-	if len(d.Memo.GetFields()) != 1 {
-		s.t.Errorf("memo: got %v", d.Memo)
+	if fields := d.Memo.GetFields(); len(fields) != len(workflows.Memo(s.in.Spec)) {
+		s.t.Errorf("memo: got %v", fields)
 	}
 	value, err := s.c.QueryWorkflow(s.t.Context(), s.id(), "", "__temporal_workflow_metadata")
 	if err != nil {

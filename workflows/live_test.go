@@ -231,7 +231,6 @@ func (s *site) start() {
 func (s *site) startOptions() client.StartWorkflowOptions {
 	options := workflows.StartOptions(s.in)
 	options.TaskQueue = s.queue
-	options.Memo = map[string]any{"host": s.in.Host}
 	return options
 }
 

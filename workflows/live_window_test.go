@@ -16,7 +16,7 @@ import (
 // time, to a second, and carries the heartbeat's details.
 func TestLiveBackoff(t *testing.T) {
 	t.Parallel()
-	const unit, tolerance = time.Second, 1100 * time.Millisecond
+	const unit, tolerance = time.Second, 1500 * time.Millisecond
 	for _, row := range []struct {
 		name     string
 		ends     []error
@@ -124,6 +124,31 @@ func TestLivePauseEndsSyncWithinASecondAndResumeBeginsOne(t *testing.T) {
 				t.Errorf("%d failures after the resume, want %d", h.windows[windows].Failures, want)
 			}
 		})
+	}
+}
+
+func TestLiveWakeEndsABackoffAndNothingElse(t *testing.T) {
+	t.Parallel()
+	h := &liveHost{rest: net}
+	s := newSite(t, h)
+	s.in.Settings = workflows.Settings{Interval: 500 * time.Millisecond, Window: 10 * time.Minute}
+	s.syncWorker()
+	s.start()
+	s.eventually(20*time.Second, "the fifth attempt to come", func() bool { n, off := s.pending(); return n == 5 && off })
+	h.mu.Lock()
+	h.rest = nil
+	h.mu.Unlock()
+	sent := time.Now()
+	s.signal(workflows.SignalWake, nil)
+	s.eventually(5*time.Second, "a window", func() bool { _, w := h.count(); return w == 5 })
+	if took := h.begun[4].Sub(sent); took > time.Second || h.windows[4].Failures != 4 {
+		t.Errorf("Sync began after %s, with %d failures", took, h.windows[4].Failures)
+	}
+	s.eventually(5*time.Second, "a window in good order", func() bool { _, w := h.count(); return w == 6 })
+	s.signal(workflows.SignalWake, nil)
+	time.Sleep(500 * time.Millisecond)
+	if _, w := h.count(); w != 6 {
+		t.Errorf("a wake ended a window in good order")
 	}
 }
 

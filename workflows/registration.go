@@ -130,9 +130,21 @@ func (r *replication) adopt(ctx workflow.Context, want Spec) {
 		r.st.Progress = activities.Progress{}
 		r.st.Synced = false
 	}
+	moved := !samePlace(r.st.Spec, want) || !sameReplica(r.st.Spec, want)
 	r.st.Spec = want
+	if moved {
+		r.relabel(ctx)
+	}
 	r.st.Attention, r.nudged = false, true
 	r.holds--
+}
+
+// relabel makes listings show where the database is now.
+func (r *replication) relabel(ctx workflow.Context) {
+	if err := workflow.UpsertMemo(ctx, Memo(r.st.Spec)); err != nil {
+		r.log.Error("memo not written", "error", err)
+	}
+	r.st.Phase = "" // and with it the search attributes
 }
 
 // firstPass waits until a pass has succeeded, or until waiting makes no sense.

@@ -69,7 +69,7 @@ func begin(ctx workflow.Context, in Input) (*replication, error) {
 	if in.State != nil {
 		r.st = *in.State
 	} else {
-		r.st = State{Spec: in.Spec, Writer: mint(ctx)}
+		r.st = State{Spec: in.Spec, Writer: mint(ctx), Phase: Starting, Since: workflow.Now(ctx)} // as StartOptions says
 	}
 	r.st.Runs++
 	if err := r.answer(ctx); err != nil {
@@ -159,9 +159,14 @@ func (r *replication) dueForNewRun() bool {
 // comes to an end; no handler may wait for a window meanwhile.
 func (r *replication) drain(ctx workflow.Context) bool {
 	r.drained = true
-	_ = workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) && r.inbox.unread() == 0 })
-	r.drained = r.dueForNewRun() && !r.ending()
+	_ = workflow.Await(ctx, func() bool { return r.ending() || r.quiet(ctx) })
+	r.drained = !r.ending()
 	return r.drained
+}
+
+// quiet tells whether nobody waits for an answer and no signal is unread.
+func (r *replication) quiet(ctx workflow.Context) bool {
+	return workflow.AllHandlersFinished(ctx) && r.inbox.unread() == 0
 }
 
 // successor is the input of the next run.

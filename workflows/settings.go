@@ -70,6 +70,14 @@ func (s Settings) Validate() error {
 	return nil
 }
 
+// length is how long a window is: one pass, where more would not fit.
+func (s Settings) length() time.Duration {
+	if s.Window <= s.Interval {
+		return 0
+	}
+	return s.Window
+}
+
 // settingsText is how Settings are written into histories: durations as text.
 type settingsText struct {
 	Interval    *activities.Duration `json:"interval,omitempty"`

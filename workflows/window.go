@@ -57,7 +57,7 @@ func (o outcome) with(ctx workflow.Context, stop workflow.Future) outcome {
 // end is how the workflow, and whoever waits for a registration, gets to know.
 // The same goes for a permission to adopt or take over, which is used up by it.
 func (r *replication) windowInput() activities.SyncInput {
-	length := r.st.Spec.Settings.Window
+	length := r.st.Spec.Settings.length()
 	if !r.st.Synced || r.st.Spec.Adopt || r.st.Spec.TakeOver {
 		length = 0
 	}
@@ -154,7 +154,7 @@ func (r *replication) settle(ctx workflow.Context, o outcome) {
 	switch o.kind {
 	case endedWell:
 		r.count(o.beat.Failures)
-		r.st.NotBefore = r.st.NotBefore.Add(restAfter(o.reason, r.st.Spec.Settings.Interval))
+		r.st.NotBefore = r.st.NotBefore.Add(restAfter(o.reason, r.st.Spec.Settings))
 	case cancelled, vanished:
 		r.keep(o.beat)
 	case nobodyTook:
@@ -168,15 +168,16 @@ func (r *replication) settle(ctx workflow.Context, o outcome) {
 	r.refresh(ctx)
 }
 
-// restAfter is the time from the end of a window to the next. It is the time
-// between two passes, for the first pass of a window comes at its start. A
-// worker that stops needs a moment to stop asking for tasks.
-func restAfter(reason host.Reason, interval time.Duration) time.Duration {
-	switch reason {
-	case host.WindowOver, host.Recovered:
-		return interval
-	case host.WorkerStopping:
-		return max(interval, time.Second)
+// restAfter is the time from the end of a window to the next. After a single pass
+// it is the interval. After a long window the next one's first pass may come at
+// once, because a timer of the server's own can be a second late. A worker that
+// stops needs a moment to stop asking for tasks.
+func restAfter(reason host.Reason, s Settings) time.Duration {
+	switch {
+	case reason == host.Recovered, reason == host.WindowOver && s.length() == 0:
+		return s.Interval
+	case reason == host.WorkerStopping:
+		return max(s.Interval, time.Second)
 	}
 	return 0
 }

@@ -85,8 +85,8 @@ func (s *Store) fail(op, key string, kind error, detail string) error {
 		where = fmt.Sprintf("container %s at %s", s.url.Container, s.url.Endpoint)
 	}
 	what, todo := "unexpected answer from "+where, ""
-	switch kind { //nolint:errorlint // kind is one of the sentinels themselves
-	case blob.ErrDenied:
+	switch kind {
+	case blob.ErrDenied: //nolint:errorlint // kind is one of the sentinels themselves
 		what, todo = kind.Error()+" to "+where, s.hint
 	case blob.ErrNoContainer:
 		what, todo = kind.Error()+": "+where, "create it, or check the replica URL"
