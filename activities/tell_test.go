@@ -182,13 +182,16 @@ func (c completions) CompleteActivity(_ context.Context, token []byte, result an
 	return c[string(token)]
 }
 
+// silent is the last heartbeat of a window that never sent one.
+func silent(context.Context, string) activities.Beat { return activities.Beat{} }
+
 func TestLostWindowsAreEndedAndForgotten(t *testing.T) {
 	h := &lostHost{windows: []host.LostWindow{
 		{Name: "ended", TaskToken: []byte("a"), Failures: 2},
 		{Name: "given up by the service", TaskToken: []byte("b")},
 		{Name: "kept for later", TaskToken: []byte("c")},
 	}}
-	n, err := activities.EndLostWindows(t.Context(), completions{"b": serviceerror.NewNotFound("gone"), "c": serviceerror.NewUnavailable("away")}, h)
+	n, err := activities.EndLostWindows(t.Context(), completions{"b": serviceerror.NewNotFound("gone"), "c": serviceerror.NewUnavailable("away")}, h, silent)
 	if n != 1 || err == nil {
 		t.Errorf("got %d, %v; want 1 and the error of the third", n, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -142,13 +143,31 @@ func endLost(ctx context.Context, logger *slog.Logger, c *control.Connection, h 
 	ctx, cancel := context.WithTimeout(ctx, lostWithin)
 	defer cancel()
 	unstick(ctx, c, h)
-	ended, err := activities.EndLostWindows(ctx, c, h)
+	ended, err := activities.EndLostWindows(ctx, c, h, func(ctx context.Context, name string) activities.Beat { return lastBeat(ctx, c, name) })
 	if ended > 0 {
 		logger.Info("lost windows ended", "windows", ended)
 	}
 	if err != nil {
 		logger.Warn("lost windows not ended; they end by their heartbeat", telemetry.Error, err.Error())
 	}
+}
+
+// lastBeat returns what the service last heard of a database's window; nothing
+// if it does not say. It only keeps what status shows from falling back.
+func lastBeat(ctx context.Context, c *control.Connection, name string) (beat activities.Beat) {
+	described, err := c.DescribeWorkflowExecution(ctx, workflows.WorkflowID(name), "")
+	if err != nil {
+		return beat
+	}
+	for _, pending := range described.GetPendingActivities() {
+		if pending.GetActivityType().GetName() != activities.NameSync || pending.GetHeartbeatDetails() == nil {
+			continue
+		}
+		if converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &beat) != nil {
+			return activities.Beat{}
+		}
+	}
+	return beat
 }
 
 // unstick lets any worker have the next tasks of the workflows with lost

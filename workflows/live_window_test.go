@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -223,6 +224,11 @@ type lost []host.LostWindow
 func (l lost) LostWindows() ([]host.LostWindow, error) { return l, nil }
 func (lost) ForgetLost(string) error                   { return nil }
 
+// lastBeat is what the service has of the lost window.
+func lastBeat(context.Context, string) activities.Beat {
+	return activities.Beat{Progress: activities.Progress{TXID: 7, Transactions: 70}}
+}
+
 func TestLiveLostWindowIsFollowedWithinASecond(t *testing.T) {
 	t.Parallel()
 	h := &liveHost{script: []error{ok, kill}}
@@ -233,7 +239,7 @@ func TestLiveLostWindowIsFollowedWithinASecond(t *testing.T) {
 	s.eventually(20*time.Second, "the window that falls silent", func() bool { _, w := h.count(); return w == 2 })
 	time.Sleep(200 * time.Millisecond)
 	came := time.Now()
-	n, err := activities.EndLostWindows(t.Context(), s.c, lost{{Name: s.in.Name, TaskToken: h.windows[1].TaskToken, Failures: 2}})
+	n, err := activities.EndLostWindows(t.Context(), s.c, lost{{Name: s.in.Name, TaskToken: h.windows[1].TaskToken, Failures: 2}}, lastBeat)
 	if n != 1 || err != nil {
 		t.Fatalf("ended %d, %v", n, err)
 	}
@@ -243,13 +249,13 @@ func TestLiveLostWindowIsFollowedWithinASecond(t *testing.T) {
 	} else {
 		t.Logf("the next window began after %s", took)
 	}
-	if res := syncResult(t, s.closed("", activities.NameSync, 1)); res.Reason != host.Lost || res.Failures != 2 {
+	if res := syncResult(t, s.closed("", activities.NameSync, 1)); res.Reason != host.Lost || res.Failures != 2 || res.Transactions != 70 {
 		t.Errorf("got %+v", res)
 	}
 	if h.windows[2].Failures != 2 || h.windows[2].Name != s.in.Name {
 		t.Errorf("%d failures are carried, want 2", h.windows[2].Failures)
 	}
-	n, err = activities.EndLostWindows(t.Context(), s.c, lost{{Name: s.in.Name, TaskToken: h.windows[1].TaskToken}})
+	n, err = activities.EndLostWindows(t.Context(), s.c, lost{{Name: s.in.Name, TaskToken: h.windows[1].TaskToken}}, lastBeat)
 	if n != 0 || err != nil {
 		t.Errorf("the same token again: ended %d, %v", n, err)
 	}
