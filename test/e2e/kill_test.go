@@ -92,9 +92,8 @@ func deaths() []death {
 // log that still continues is gone on with, and shipping resumes within seconds.
 func TestKilledWorkerGoesOn(t *testing.T) {
 	lib := shim.Build(t)
-	front := &proxy.Proxy{}
 	s := newSite(t, "", "sync: {interval: 100ms, heartbeat: 60s}")
-	front = proxy.Start(t, s.stack.Blob)
+	front := proxy.Start(t, s.stack.Blob)
 	s.useEndpoint(front.URL)
 	path, journal := filepath.Join(s.dir, "orders.db"), filepath.Join(s.dir, "journal")
 	app := s.start(nil, "orders", "-db", path, "-journal", journal, "-rate", "150", "-note", "400")
