@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/holdfast-db/holdfast/workflows"
@@ -90,7 +89,7 @@ func (s *stage) status(ctx context.Context) (view, error) {
 func (v view) line() string {
 	txid, lag := "-", "-"
 	if v.TXID != nil {
-		txid = strings.TrimLeft(*v.TXID, "0")
+		txid = (*v.TXID)[max(0, len(*v.TXID)-4):] // hexadecimal, as in file names
 	}
 	if v.Lag != nil {
 		lag = fmt.Sprintf("%.1f s", *v.Lag)
