@@ -11,6 +11,9 @@ import (
 // configured to be: the same file, or the same replica, under two names.
 var ErrConflict = errors.New("conflicting databases")
 
+// ErrClosed says that the process is about to end.
+var ErrClosed = errors.New("worker is closing its databases")
+
 // Database says what to replicate and where to.
 type Database struct {
 	Name     string // unique in a Temporal namespace

@@ -14,10 +14,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -43,9 +43,14 @@ type Host struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when the caretaker has ended
 
-	mu    sync.Mutex
-	slots map[string]*slot // by database name
-	known map[string]string
+	// opening is held while it is found out whether a file is open already, and
+	// until it is: closing a second descriptor would drop SQLite's locks on it.
+	opening sync.Mutex
+
+	mu     sync.Mutex
+	closed bool
+	slots  map[string]*slot // by database name
+	known  map[string]string
 }
 
 // New returns a Host without slots, and starts looking after those that will
@@ -72,21 +77,25 @@ func New(opts Options) (*Host, error) {
 // a pass fails, or ctx is cancelled. beat is told of each pass that succeeded.
 // The Result tells what was reached, also beside an error.
 func (h *Host) Sync(ctx context.Context, w Window, beat func(Progress)) (Result, error) {
-	s, err := h.slot(w.Database)
-	if err != nil {
-		return Result{}, err
+	for {
+		s, err := h.slot(w.Database)
+		if err != nil {
+			return Result{}, err
+		}
+		res, err := s.window(ctx, w, beat)
+		if !errors.Is(err, errReleased) {
+			return res, err
+		}
+		if err := s.awaitRetired(ctx); err != nil {
+			return Result{}, err
+		}
 	}
-	return s.window(ctx, w, beat)
 }
 
 // SyncOnce makes one pass, after the one that may be under way.
 func (h *Host) SyncOnce(ctx context.Context, d Database, head ltx.TXID) (Result, error) {
-	s, err := h.slot(d)
-	if err != nil {
-		return Result{}, err
-	}
 	var p Progress
-	err = s.locked(ctx, func() error {
+	err := h.with(ctx, d, func(s *slot) error {
 		if err := s.open(ctx, head); err != nil {
 			return err
 		}
@@ -98,14 +107,7 @@ func (h *Host) SyncOnce(ctx context.Context, d Database, head ltx.TXID) (Result,
 // Check tells whether d could be replicated: the file, its directory, and the
 // replica's head. It writes nothing anywhere.
 func (h *Host) Check(ctx context.Context, d Database) error {
-	id, err := source.Identify(d.Path)
-	if err != nil {
-		return err
-	}
-	if open, err := h.conflict(d, id); open || err != nil {
-		return err
-	}
-	if err := source.Probe(d.Path); err != nil {
+	if err := h.probe(d); err != nil {
 		return err
 	}
 	r, err := h.opts.OpenReplica(ctx, d.Replica)
@@ -116,20 +118,56 @@ func (h *Host) Check(ctx context.Context, d Database) error {
 	return ship.CheckHead(ctx, opts, h.dirOf(d))
 }
 
-// conflict tells whether d is open already as what it is, and finds another
-// database of this host with the same file or the same replica.
+// probe looks at the file of d, unless it is open already.
+func (h *Host) probe(d Database) error {
+	h.opening.Lock()
+	defer h.opening.Unlock()
+	id, err := source.Identify(d.Path)
+	if err != nil {
+		return err
+	}
+	if open, err := h.conflict(d, id); open || err != nil {
+		return err
+	}
+	return source.Probe(d.Path)
+}
+
+// openSource opens the file of d, which no other slot may have open.
+func (h *Host) openSource(d Database) (*source.DB, error) {
+	h.opening.Lock()
+	defer h.opening.Unlock()
+	id, err := source.Identify(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.conflict(d, id); err != nil {
+		return nil, err
+	}
+	db, err := source.Open(d.Path, h.opts.Log)
+	if err == nil {
+		h.mu.Lock()
+		s := h.slots[d.Name]
+		h.mu.Unlock()
+		if s != nil {
+			s.setID(db.ID())
+		}
+	}
+	return db, err
+}
+
+// conflict tells whether the file of d is open already under its name, and finds
+// another database of this host with the same file or the same replica.
 func (h *Host) conflict(d Database, id source.FileID) (open bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.slots {
 		switch {
-		case s.db.Name == d.Name && s.fileID() == id:
-			open = s.db.Path == d.Path && s.db.Replica == d.Replica
-		case s.db.Name == d.Name:
+		case s.wanted().Name == d.Name:
+			open = open || s.fileID() == id
 		case s.fileID() == id:
-			return false, fmt.Errorf("%w: %s is replicated as %s already; stop that one, or leave this one out", ErrConflict, d.Path, s.db.Name)
-		case s.db.Replica == d.Replica:
-			return false, fmt.Errorf("%w: %s and %s have the same replica %s; give each its own", ErrConflict, d.Name, s.db.Name, d.Replica)
+			return false, fmt.Errorf("%w: %s is replicated as %s already; stop that one, or leave this one out", ErrConflict, d.Path, s.wanted().Name)
+		case s.wanted().Replica == d.Replica:
+			return false, fmt.Errorf("%w: %s and %s have the same replica %s; give each its own", ErrConflict, d.Name, s.wanted().Name, d.Replica)
 		}
 	}
 	return open, nil
@@ -150,16 +188,28 @@ func (h *Host) StopSync(ctx context.Context, name string) error {
 // CleanUp frees disk space under the database's state directory that nothing
 // needs.
 func (h *Host) CleanUp(ctx context.Context, d Database) (CleanUp, error) {
-	s, err := h.slot(d)
-	if err != nil {
-		return CleanUp{}, err
-	}
 	var r ship.Removed
-	err = s.locked(ctx, func() error {
+	err := h.with(ctx, d, func(s *slot) (err error) {
 		r, err = s.cleanUp(ctx)
 		return err
 	})
 	return CleanUp(r), err
+}
+
+// with runs f on the slot of d while no pass is under way.
+func (h *Host) with(ctx context.Context, d Database, f func(*slot) error) error {
+	for {
+		s, err := h.slot(d)
+		if err != nil {
+			return err
+		}
+		if err = s.locked(ctx, func() error { return f(s) }); !errors.Is(err, errReleased) {
+			return err
+		}
+		if err := s.awaitRetired(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // Release closes the database, in order, and forgets it.
@@ -168,17 +218,21 @@ func (h *Host) Release(ctx context.Context, d Database) error {
 	s := h.slots[d.Name]
 	h.mu.Unlock()
 	if s != nil {
-		if err := s.stopWindow(ctx); err != nil {
+		err := s.retire(ctx, func() error {
+			defer h.remove(d.Name)
+			return s.close()
+		})
+		if err != nil {
 			return err
 		}
-		if err := s.locked(ctx, s.close); err != nil {
-			return err
-		}
-		h.mu.Lock()
-		delete(h.slots, d.Name)
-		h.mu.Unlock()
 	}
 	return h.forget(d.Name)
+}
+
+func (h *Host) remove(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.slots, name)
 }
 
 // Close closes all databases, in order, each with a last pass if a window of it
@@ -188,13 +242,13 @@ func (h *Host) Close(ctx context.Context) error {
 	<-h.done
 	h.mu.Lock()
 	slots := slices.Collect(maps.Values(h.slots))
-	h.slots = make(map[string]*slot)
+	h.closed = true
 	h.mu.Unlock()
 	errs := make([]error, len(slots))
 	var wg sync.WaitGroup
 	for i, s := range slots {
 		wg.Go(func() {
-			errs[i] = errors.Join(s.stopWindow(ctx), s.locked(ctx, func() error { return s.finish(ctx) }))
+			errs[i] = s.retire(ctx, func() error { return s.finish(ctx) })
 		})
 	}
 	wg.Wait()
@@ -214,6 +268,9 @@ func (h *Host) slot(d Database) (*slot, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrClosed
+	}
 	s := h.slots[d.Name]
 	if s == nil {
 		s = newSlot(h, d)
@@ -238,7 +295,7 @@ func (h *Host) closeMissing(name string) {
 // dirOf returns the state directory of d.
 func (h *Host) dirOf(d Database) string {
 	if h.opts.DatabaseDir != "" {
-		return filepath.Join(h.opts.DatabaseDir, strings.ReplaceAll(d.Name, "/", "_"))
+		return filepath.Join(h.opts.DatabaseDir, url.PathEscape(d.Name))
 	}
 	return filepath.Join(filepath.Dir(d.Path), "."+filepath.Base(d.Path)+"-holdfast")
 }

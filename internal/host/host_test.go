@@ -287,7 +287,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-func TestPausedDatabaseIsLetGoBeforeItsLogGrowsTooLong(t *testing.T) {
+func TestPausedDatabasesLogIsUsedAgain(t *testing.T) {
 	r := newRig(t)
 	h := r.start(t)
 	d, exec := mustDatabase(t, "app")
@@ -310,4 +310,68 @@ func TestPausedDatabaseIsLetGoBeforeItsLogGrowsTooLong(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	t.Errorf("the log has grown to %d bytes", size)
+}
+
+func TestReleaseLeavesNoWindowBehind(t *testing.T) {
+	for i := range 20 {
+		h := newRig(t).start(t)
+		d, _ := mustDatabase(t, "app")
+		w := host.Window{Database: d, Interval: 10 * time.Millisecond, Length: time.Hour}
+		beats := make(chan host.Progress, 10000)
+		first := window(t.Context(), h, w, beats)
+		<-beats
+		second := window(t.Context(), h, w, beats) // waits for the first to end
+		if err := h.Release(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		<-first
+		if err := h.StopSync(t.Context(), d.Name); err != nil { // one that began after the release can be stopped
+			t.Fatal(err)
+		}
+		select {
+		case o := <-second:
+			if o.err != nil {
+				t.Fatalf("try %d: %v", i, o.err)
+			}
+		case <-time.After(50 * time.Millisecond):
+			if err := h.StopSync(t.Context(), d.Name); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-second:
+			case <-time.After(time.Second):
+				t.Fatalf("try %d: a window is at work that nobody can stop", i)
+			}
+		}
+		if _, err := h.SyncOnce(t.Context(), d, 0); err != nil {
+			t.Fatalf("try %d: %v", i, err)
+		}
+	}
+}
+
+// TestCheckLeavesAnOpenDatabaseLocked asks for a database that is open to get
+// another replica. SQLite's locks on it must outlive the question: else the
+// application, closing last as it thinks, removes the log under us.
+func TestCheckLeavesAnOpenDatabaseLocked(t *testing.T) {
+	h := newRig(t).start(t)
+	path := filepath.Join(t.TempDir(), "app.db")
+	app := sqlitetest.StartShell(t, path)
+	app.Run(t, "CREATE TABLE t(v);")
+	d := host.Database{Name: "app", Path: path, Replica: "mem:app", Writer: "0123456789abcdef0123456789abcdef"}
+	if _, err := h.SyncOnce(t.Context(), d, 0); err != nil {
+		t.Fatal(err)
+	}
+	other := d
+	other.Replica = "mem:other"
+	if err := h.Check(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	app.Run(t, "INSERT INTO t VALUES (1);")
+	app.Quit()
+	if _, err := os.Stat(path + "-wal"); err != nil {
+		t.Fatalf("the log is gone: %v", err)
+	}
+	if res, err := h.SyncOnce(t.Context(), d, 0); err != nil || res.Resyncs != 0 || res.TXID != 2 {
+		t.Errorf("got %+v, %v; want TXID 2 without a resync", res, err)
+	}
 }

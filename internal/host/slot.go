@@ -18,11 +18,14 @@ type slot struct {
 	host *Host
 	busy chan struct{} // holds one element while a pass, or whatever excludes one, is under way
 
+	retired chan struct{} // closed when a released slot has let go of its files
+
 	mu      sync.Mutex
 	db      Database
 	id      source.FileID // of the open file; zero while closed
 	running *running      // the window under way
 	last    Reason        // why the last one ended
+	gone    bool          // released: nothing may begin on it
 
 	// Held by whoever holds busy.
 	opened  Database // what the fields below were opened for
@@ -41,7 +44,7 @@ type running struct {
 func (r *running) end() { r.once.Do(func() { close(r.stop) }) }
 
 func newSlot(h *Host, d Database) *slot {
-	return &slot{host: h, busy: make(chan struct{}, 1), db: d}
+	return &slot{host: h, busy: make(chan struct{}, 1), retired: make(chan struct{}), db: d}
 }
 
 // want makes d what the next pass replicates.
@@ -69,15 +72,74 @@ func (s *slot) setID(id source.FileID) {
 	s.id = id
 }
 
-// locked runs f while no pass is under way.
-func (s *slot) locked(ctx context.Context, f func() error) error {
+// errReleased says that a slot was released before its caller's turn came; the
+// database may have another one by now.
+var errReleased = errors.New("slot was released")
+
+// acquire waits until no pass is under way, and keeps others from beginning.
+func (s *slot) acquire(ctx context.Context) error {
 	select {
 	case s.busy <- struct{}{}:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// locked runs f while no pass is under way, on a slot that is not released.
+func (s *slot) locked(ctx context.Context, f func() error) error {
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	if s.isGone() {
+		return errReleased
+	}
+	return f()
+}
+
+func (s *slot) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
+// retire lets nothing begin on s any more, ends the window under way, and runs
+// f. If ctx ends before f begins, s goes on as before.
+func (s *slot) retire(ctx context.Context, f func() error) error {
+	if !s.setGone(true) {
+		return s.awaitRetired(ctx) // somebody else does it
+	}
+	err := s.stopWindow(ctx)
+	if err == nil {
+		err = s.acquire(ctx)
+	}
+	if err != nil {
+		s.setGone(false)
+		return err
+	}
+	defer close(s.retired)
 	defer s.unlock()
 	return f()
+}
+
+// setGone tells whether gone was something else before.
+func (s *slot) setGone(gone bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := s.gone != gone
+	s.gone = gone
+	return changed
+}
+
+// awaitRetired waits until a released slot has let go of its files.
+func (s *slot) awaitRetired(ctx context.Context) error {
+	select {
+	case <-s.retired:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (s *slot) tryLock() bool {
@@ -107,12 +169,11 @@ func (s *slot) open(ctx context.Context, head ltx.TXID) error {
 	if s.source != nil {
 		return nil
 	}
-	db, err := source.Open(d.Path, s.host.opts.Log)
+	db, err := s.host.openSource(d)
 	if err != nil {
 		return err
 	}
 	s.source = db
-	s.setID(db.ID())
 	s.shipper.Attach(db)
 	return nil
 }
@@ -126,7 +187,7 @@ func (d Database) sameAs(o Database) bool {
 
 // openShipper checks the database before anything is made beside it.
 func (s *slot) openShipper(ctx context.Context, d Database, head ltx.TXID) error {
-	if err := source.Probe(d.Path); err != nil {
+	if err := s.host.probe(d); err != nil {
 		return err
 	}
 	r, err := s.host.opts.OpenReplica(ctx, d.Replica)

@@ -37,6 +37,10 @@ func (s *slot) startWindow(ctx context.Context) (*running, error) {
 	for {
 		r := &running{stop: make(chan struct{}), done: make(chan struct{})}
 		s.mu.Lock()
+		if s.gone {
+			s.mu.Unlock()
+			return nil, errReleased
+		}
 		old := s.running
 		if old == nil {
 			s.running = r
@@ -123,13 +127,15 @@ func (r *windowRun) run(ctx context.Context) (Result, error) {
 
 // begin opens the database and keeps the window's token beside it.
 func (r *windowRun) begin(ctx context.Context) error {
-	return r.slot.locked(ctx, func() error {
-		if err := r.slot.open(ctx, r.window.Head); err != nil {
-			return err
-		}
-		r.keepToken()
-		return nil
-	})
+	if err := r.slot.acquire(ctx); err != nil {
+		return err
+	}
+	defer r.slot.unlock()
+	if err := r.slot.open(ctx, r.window.Head); err != nil {
+		return err
+	}
+	r.keepToken()
+	return nil
 }
 
 // keepToken writes the window's token down. Without it, for want of space say,
@@ -150,17 +156,14 @@ func (r *windowRun) keepToken() {
 // finish keeps where the window ended and forgets its token: it has ended by
 // itself. What cannot be kept is worked out again from the replica.
 func (r *windowRun) finish(ctx context.Context) {
-	log := r.slot.host.opts.Log
-	err := r.slot.locked(context.WithoutCancel(ctx), func() error {
-		dir := r.slot.host.dirOf(r.slot.wanted())
-		err := ship.RemoveToken(dir)
-		if r.slot.shipper != nil {
-			err = errors.Join(err, r.slot.shipper.Save())
-		}
-		return err
-	})
+	_ = r.slot.acquire(context.WithoutCancel(ctx)) // which never ends
+	defer r.slot.unlock()
+	err := ship.RemoveToken(r.slot.host.dirOf(r.slot.wanted()))
+	if r.slot.shipper != nil {
+		err = errors.Join(err, r.slot.shipper.Save())
+	}
 	if err != nil {
-		log.Warn("state was not saved", "db", r.window.Name, "err", err)
+		r.slot.host.opts.Log.Warn("state was not saved", "db", r.window.Name, "err", err)
 	}
 }
 
@@ -182,12 +185,14 @@ func (r *windowRun) pass(ctx context.Context) error {
 			cancel()
 		}
 	}()
-	return r.slot.locked(ctx, func() error {
-		if err := r.slot.open(ctx, r.window.Head); err != nil {
-			return err
-		}
-		return r.slot.pass(ctx, &r.res.Progress)
-	})
+	if err := r.slot.acquire(ctx); err != nil {
+		return err
+	}
+	defer r.slot.unlock()
+	if err := r.slot.open(ctx, r.window.Head); err != nil {
+		return err
+	}
+	return r.slot.pass(ctx, &r.res.Progress)
 }
 
 // over tells whether, and why, the window ends after a pass.

@@ -18,8 +18,9 @@ import (
 // objects from there on: three requests when hint is the head, a logarithmic
 // number when it is behind. It relies on level 0 having every TXID from its
 // oldest to the newest, but for those that begin another page size and exist as
-// a snapshot alone. When the object found is gone by the time that it has been
-// established as the last, or when hint is 0, the replica is listed.
+// a snapshot alone. When the object found is not on level 0, where a snapshot of
+// some older state could pass for the head, when it is gone by the time that it
+// has been established as the last, or when hint is 0, the replica is listed.
 func (r *Replica) Head(ctx context.Context, hint ltx.TXID) (Object, error) {
 	if hint != 0 {
 		o, err := r.headFrom(ctx, hint)
@@ -58,11 +59,7 @@ func (r *Replica) headFrom(ctx context.Context, txid ltx.TXID) (Object, error) {
 		case !errors.Is(err, blob.ErrNotFound):
 			return Object{}, err
 		}
-		o, err := r.Find(ctx, 0, last, last)
-		if errors.Is(err, blob.ErrNotFound) {
-			return r.Find(ctx, plan.SnapshotLevel, 1, last)
-		}
-		return o, err
+		return r.Find(ctx, 0, last, last)
 	}
 }
 

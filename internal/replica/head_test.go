@@ -32,12 +32,13 @@ func TestHead(t *testing.T) {
 		{"the hint was never there", span{1, 9}, nil, 40, "0:9", 4, 1},
 		{"a snapshot of the head is no other head", span{1, 9}, []ltx.TXID{9}, 0, "0:9", 0, 1},
 		{"a snapshot of the head with a hint", span{1, 9}, []ltx.TXID{9}, 9, "0:9", 3, 0},
-		{"another page size is the head", span{1, 9}, []ltx.TXID{10}, 9, "9:10", 7, 0},
-		{"another page size is the head and the hint", span{1, 9}, []ltx.TXID{10}, 10, "9:10", 4, 0},
+		{"another page size is the head", span{1, 9}, []ltx.TXID{10}, 9, "9:10", 7, 1},
+		{"another page size is the head and the hint", span{1, 9}, []ltx.TXID{10}, 10, "9:10", 4, 1},
 		{"another page size is the head, without a hint", span{1, 9}, []ltx.TXID{10}, 0, "9:10", 0, 1},
-		{"two page sizes in a row", span{1, 9}, []ltx.TXID{10, 11}, 9, "9:11", 8, 0},
+		{"two page sizes in a row", span{1, 9}, []ltx.TXID{10, 11}, 9, "9:11", 8, 1},
 		{"only a snapshot", span{}, []ltx.TXID{5}, 0, "9:5", 0, 1},
-		{"only a snapshot, with a hint", span{}, []ltx.TXID{5}, 5, "9:5", 4, 0},
+		{"only a snapshot, with a hint", span{}, []ltx.TXID{5}, 5, "9:5", 4, 1},
+		{"a snapshot at the hint, and level 0 beyond it merged away", span{15, 15}, []ltx.TXID{5}, 5, "0:15", 4, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newCountingStore()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/replica"
@@ -17,9 +18,15 @@ func (s *Shipper) settle(ctx context.Context) error {
 	if s.settled {
 		return nil
 	}
+	s.opts.Head = max(s.opts.Head, s.head.Max)
 	head, err := readHead(ctx, s.opts, s.state.Writer)
 	if err != nil {
 		return err
+	}
+	if head.Max != 0 && head.Writer != s.state.Writer {
+		if err := s.discardSpool(); err != nil {
+			return err
+		}
 	}
 	position, err := s.positionOf(ctx, head)
 	if err != nil {
@@ -29,7 +36,7 @@ func (s *Shipper) settle(ctx context.Context) error {
 	if head.Max == s.state.TXID && position == s.state.Position {
 		clean = s.state.Clean
 	}
-	s.head, s.contact = head, time.Now()
+	s.head, s.contact = head, wallClock()
 	s.created = later(s.created, head.Created)
 	if last, ok := s.spool.last(); ok {
 		position, clean = last.Position, source.Stamp{}
@@ -38,6 +45,21 @@ func (s *Shipper) settle(ctx context.Context) error {
 	s.state.TXID, s.state.Position = head.Max, position
 	s.db.Resume(position, clean)
 	s.settled = true
+	return nil
+}
+
+// wallClock is now without its monotonic part, which stands still while the
+// machine sleeps.
+func wallClock() time.Time { return time.Now().Round(0) }
+
+// discardSpool removes what was spooled to go on from a state that another
+// writer's head has taken the place of. All pages will be taken instead.
+func (s *Shipper) discardSpool() error {
+	for _, e := range slices.Clone(s.spool.entries) {
+		if err := s.spool.drop(e.Max); err != nil {
+			return source.Classify(err)
+		}
+	}
 	return nil
 }
 

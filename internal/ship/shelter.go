@@ -23,7 +23,9 @@ func (s *Shipper) shelter(cause error) error {
 	if err != nil || behind <= s.opts.WALLimit {
 		return cause
 	}
-	if err := s.Shelter(); err != nil {
+	if err := s.Shelter(); errors.Is(err, errSpoolFull) {
+		return fmt.Errorf("%w; and %v", cause, err) //nolint:errorlint // the store is what to act upon
+	} else if err != nil {
 		return fmt.Errorf("%w; while the store is away: %v", err, cause)
 	}
 	return cause
@@ -57,6 +59,10 @@ func (s *Shipper) spoolAll() error {
 	if c.Empty() {
 		return s.db.Shipped(c)
 	}
+	if size := int64(c.PageCount()) * int64(s.db.PageSize()); s.spool.bytes()+size > spoolLimit || c.Full && size > s.opts.WALLimit {
+		err := fmt.Errorf("%w: %d more bytes would be too many of the application's disk", errSpoolFull, size)
+		return errors.Join(err, s.db.Dropped())
+	}
 	next := s.head.Max + 1
 	if last, ok := s.spool.last(); ok {
 		next = last.Max + 1
@@ -75,7 +81,8 @@ func (s *Shipper) spoolAll() error {
 	if err := s.db.Shipped(c); err != nil {
 		return err
 	}
-	return s.db.Checkpoint()
+	_, err = s.db.Checkpoint()
+	return err
 }
 
 // drain ships the spool, oldest first.
@@ -100,9 +107,16 @@ func (s *Shipper) drainOne(ctx context.Context, e replica.Draft, out *Outcome) e
 	}
 	if !done {
 		position := s.state.Position
-		object, err := s.spool.put(ctx, s.opts.Replica, e, s.head.Max+1)
+		to := replica.Draft{Level: e.Level, Min: s.head.Max + 1, Max: s.head.Max + 1}
+		if e.Level != 0 {
+			to.Min = 1
+		}
+		if err := s.checkFree(ctx, to); err != nil {
+			return err
+		}
+		object, err := s.spool.put(ctx, s.opts.Replica, e, to.Max)
 		if errors.Is(err, blob.ErrExists) {
-			return s.collide(ctx, replica.Draft{Level: e.Level, Min: min(e.Min, s.head.Max+1), Max: s.head.Max + 1})
+			return s.collide(ctx, to)
 		}
 		if err != nil {
 			return err

@@ -103,10 +103,11 @@ func New(opts Options, dir *Dir) (*Shipper, error) {
 		opts.WALLimit = DefaultWALLimit
 	}
 	opts.Head = max(opts.Head, state.TXID)
-	return &Shipper{
-		opts: opts, dir: dir, state: state,
-		spool: openSpool(filepath.Join(dir.path, spoolName), dir.fs, state.Spool),
-	}, nil
+	spool, err := openSpool(filepath.Join(dir.path, spoolName), dir.fs, state.Spool)
+	if err != nil {
+		return nil, source.Classify(err)
+	}
+	return &Shipper{opts: opts, dir: dir, state: state, spool: spool}, nil
 }
 
 // Writer returns the identity under which this database is written.
@@ -137,45 +138,48 @@ func (s *Shipper) Pass(ctx context.Context) (Outcome, error) {
 }
 
 func (s *Shipper) pass(ctx context.Context, out *Outcome) error {
-	if time.Since(s.contact) > silence {
+	if quiet := wallClock().Sub(s.contact); quiet > silence || quiet < 0 {
 		s.settled = false
 	}
 	for {
-		if err := s.settle(ctx); err != nil {
-			return err
+		c, err := s.step(ctx, out)
+		if errors.Is(err, errAgain) || errors.Is(err, source.ErrMoved) {
+			continue
 		}
-		if err := s.drain(ctx, out); err != nil {
-			return err
-		}
-		c, err := s.db.Capture(capturePages)
 		if err != nil {
-			return err
-		}
-		if err := s.put(ctx, c, out); err != nil {
-			if drop := s.db.Dropped(); drop != nil {
-				return errors.Join(err, drop)
-			}
-			if errors.Is(err, errAgain) {
-				continue
-			}
-			return err
-		}
-		if err := s.db.Shipped(c); err != nil {
 			return err
 		}
 		if c.Complete {
 			out.SyncedAt = c.Measured
-			return s.makeRoom()
+			return s.makeRoom(ctx, out)
 		}
 	}
+}
+
+// step ships the spool and one changeset.
+func (s *Shipper) step(ctx context.Context, out *Outcome) (*source.Changeset, error) {
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.drain(ctx, out); err != nil {
+		return nil, err
+	}
+	c, err := s.db.Capture(capturePages)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.put(ctx, c, c.Pages, out); err != nil {
+		return nil, errors.Join(err, s.db.Dropped())
+	}
+	return c, s.db.Shipped(c)
 }
 
 // errAgain says that the replica is further on than was thought, by our own
 // doing.
 var errAgain = errors.New("head moved")
 
-// put writes c as the next object.
-func (s *Shipper) put(ctx context.Context, c *source.Changeset, out *Outcome) error {
+// put writes c, whose pages are pages, as the next object.
+func (s *Shipper) put(ctx context.Context, c *source.Changeset, pages replica.Pages, out *Outcome) error {
 	if c.Empty() {
 		return nil
 	}
@@ -183,7 +187,10 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, out *Outcome) er
 	if c.Rule != "" {
 		s.sayResync(c)
 	}
-	object, err := s.opts.Replica.Put(ctx, d, c.Pages)
+	if err := s.checkFree(ctx, d); err != nil {
+		return err
+	}
+	object, err := s.opts.Replica.Put(ctx, d, pages)
 	if errors.Is(err, blob.ErrExists) {
 		return s.collide(ctx, d)
 	}
@@ -196,6 +203,23 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, out *Outcome) er
 		out.Resyncs = append(out.Resyncs, c.Rule)
 	}
 	return nil
+}
+
+// checkFree makes sure that d's TXID is not taken on level 0 by a put of ours
+// whose answer was lost, where d itself goes to another level and would not
+// collide with it.
+func (s *Shipper) checkFree(ctx context.Context, d replica.Draft) error {
+	if d.Level == 0 {
+		return nil
+	}
+	o, err := s.opts.Replica.Find(ctx, 0, d.Max, d.Max)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.collide(ctx, replica.Draft{Level: 0, Min: o.Min, Max: o.Max})
 }
 
 // draft describes c as the object for txid. A replica cannot change its page
@@ -221,7 +245,7 @@ func (s *Shipper) timestamp() time.Time {
 
 // advance makes object the head.
 func (s *Shipper) advance(object replica.Object, d replica.Draft, out *Outcome) {
-	s.head, s.contact, s.created = object, time.Now(), d.Created
+	s.head, s.contact, s.created = object, wallClock(), d.Created
 	s.state.TXID, s.state.Position, s.state.Clean = object.Max, d.Position, source.Stamp{}
 	out.Puts++
 	out.Bytes += object.Size
@@ -249,17 +273,6 @@ func name(writer string) string {
 		return "an unknown writer"
 	}
 	return "writer " + writer[:min(8, len(writer))]
-}
-
-// makeRoom copies a log that has grown long into the database file.
-func (s *Shipper) makeRoom() error {
-	if s.db.LogSize() < checkpointPages*int64(s.db.PageSize()) {
-		return nil
-	}
-	if err := s.db.Checkpoint(); err != nil {
-		return err
-	}
-	return s.Save()
 }
 
 // storeAway tells whether err means that the store could not be reached.

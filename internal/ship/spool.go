@@ -32,14 +32,22 @@ var temporary = regexp.MustCompile(`^[0-9a-f]{16}\.[0-9a-f]{8}\.tmp$`)
 
 // openSpool takes over what the state of an earlier process says of the spool,
 // as far as the files are there.
-func openSpool(dir string, fs FS, entries []replica.Draft) *spool {
+//
+// Files are removed in order, so that those at the beginning may be missing. One
+// missing behind another that is there was lost: nothing after it can be used.
+func openSpool(dir string, fs FS, entries []replica.Draft) (*spool, error) {
 	s := &spool{dir: dir, fs: fs}
 	for _, e := range entries {
-		if _, err := os.Stat(s.name(e.Max)); err == nil {
+		switch _, err := os.Stat(s.name(e.Max)); {
+		case err == nil:
 			s.entries = append(s.entries, e)
+		case !errors.Is(err, os.ErrNotExist):
+			return nil, err
+		case len(s.entries) > 0:
+			return s, nil
 		}
 	}
-	return s
+	return s, nil
 }
 
 func (s *spool) name(txid ltx.TXID) string {
@@ -60,11 +68,20 @@ func (s *spool) add(d replica.Draft, pages replica.Pages, announce func() error)
 		s.entries = append(slices.Clip(before), d)
 		return announce()
 	})
-	if err != nil {
-		s.entries = before
-		return fmt.Errorf("spool %s: %w", d.Max, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// The file may have its name, and be known to a later process: it must not
+	// be shipped after what this one ships from here on.
+	announced := len(s.entries) > len(before)
+	s.entries = before
+	if announced {
+		if e := s.fs.Remove(s.name(d.Max)); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+		err = errors.Join(err, announce())
+	}
+	return fmt.Errorf("spool %s: %w", d.Max, err)
 }
 
 // last returns the newest entry; ok is false for an empty spool.

@@ -234,18 +234,23 @@ func (c *Changeset) read(page uint32, data []byte) error {
 	if !ok || c.gone {
 		return c.readFile(page, data)
 	}
-	if err := wal.ReadPage(c.db.wal, frame, data); err != nil && !errors.Is(err, wal.ErrShort) {
-		return err
+	short := wal.ReadPage(c.db.wal, frame, data)
+	if short != nil && !errors.Is(short, wal.ErrShort) {
+		return short
 	}
 	h, err := c.db.header()
-	if err != nil || h == c.bound.Header {
+	switch {
+	case err != nil:
 		return err
+	case h == c.bound.Header:
+		return short
+	case !c.db.held.conn.held():
+		return fmt.Errorf("%w: the read lock was lost", ErrReplaced)
+	case !c.Complete: // the file is further on than the changeset
+		return fmt.Errorf("%w: %s", ErrMoved, c.db.path)
 	}
 	// The log was restarted, so our lock has mark 0 and the whole log was in the
 	// file before that; nobody can change the file while the lock is held.
-	if !c.db.held.conn.held() {
-		return fmt.Errorf("%w: the read lock was lost", ErrReplaced)
-	}
 	c.gone = true
 	return c.readFile(page, data)
 }

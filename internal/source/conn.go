@@ -30,6 +30,10 @@ type conn struct {
 // connect opens path with a connection that never checkpoints by itself and
 // refuses to change the database's content.
 func connect(path string) (*conn, error) {
+	return connectWith(path, "PRAGMA wal_autocheckpoint=0", "PRAGMA query_only=1")
+}
+
+func connectWith(path string, pragmas ...string) (*conn, error) {
 	dsn := (&url.URL{Scheme: "file", Opaque: url.PathEscape(path)}).String()
 	dsn = strings.ReplaceAll(dsn, "%2F", "/") + "?mode=rw&_busy_timeout=" + strconv.Itoa(busyTimeout)
 	raw, err := (&sqlite3.SQLiteDriver{}).Open(dsn)
@@ -37,7 +41,7 @@ func connect(path string) (*conn, error) {
 		return nil, Classify(err)
 	}
 	c := &conn{raw: raw.(*sqlite3.SQLiteConn), stmts: make(map[string]driver.Stmt)}
-	for _, pragma := range []string{"PRAGMA wal_autocheckpoint=0", "PRAGMA query_only=1"} {
+	for _, pragma := range pragmas {
 		if err := c.exec(pragma); err != nil {
 			return nil, errors.Join(err, c.close())
 		}

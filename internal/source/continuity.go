@@ -73,7 +73,7 @@ func (db *DB) closedCleanly() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("stat %s: %w", db.path, err)
 	}
-	return stampOf(info).equal(db.clean), nil
+	return stampOf(info, db.boot).equal(db.clean), nil
 }
 
 // stands tells whether the last shipped frame is in the log, with its chain.

@@ -20,6 +20,10 @@ var (
 	ErrDiskFull    = errors.New("disk full")
 	ErrContract    = errors.New("database is opened in a way that replication cannot follow")
 	ErrReplaced    = errors.New("database file was replaced")
+
+	// ErrMoved says that the log was restarted before what was captured of it
+	// was read: drop the changeset and capture again.
+	ErrMoved = errors.New("log was restarted")
 )
 
 // Classify gives an error from SQLite or the file system the sentinel that a

@@ -33,15 +33,20 @@ func identity(info fs.FileInfo) FileID {
 
 // Stamp is what the file system says of a database file. Any write moves one of
 // its parts, provided that it was taken when the last one was not just now.
+//
+// It holds for one boot of the machine: after a loss of power a file can have
+// new content with old times.
 type Stamp struct {
 	FileID
 	Size             int64
 	Modified, Change time.Time
+	Boot             string
 }
 
-func stampOf(info fs.FileInfo) Stamp {
+func stampOf(info fs.FileInfo, boot string) Stamp {
 	st := info.Sys().(*syscall.Stat_t)
 	return Stamp{
+		Boot:     boot,
 		FileID:   identity(info),
 		Size:     st.Size,
 		Modified: time.Unix(st.Mtim.Unix()).UTC(),
@@ -55,7 +60,7 @@ func (s Stamp) IsZero() bool { return s == Stamp{} }
 // equal compares the instants, not their representation: a stamp may have been
 // through a file.
 func (s Stamp) equal(o Stamp) bool {
-	return s.FileID == o.FileID && s.Size == o.Size && s.Modified.Equal(o.Modified) && s.Change.Equal(o.Change)
+	return s.FileID == o.FileID && s.Boot == o.Boot && s.Size == o.Size && s.Modified.Equal(o.Modified) && s.Change.Equal(o.Change)
 }
 
 // Probe tells whether the file at path is a database that can be replicated,

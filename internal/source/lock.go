@@ -198,14 +198,66 @@ func (db *DB) Behind() (int64, error) {
 }
 
 // Checkpoint copies what is shipped from the log into the database file, as far
-// as other readers let it, without waiting for anybody. Renewing the lock
-// afterwards lets the next writer start the log over.
-func (db *DB) Checkpoint() error {
+// as other readers let it, without waiting for anybody, and renews the lock.
+func (db *DB) Checkpoint() (Room, error) {
 	if err := db.renew(); err != nil {
+		return Blocked, err
+	}
+	v, err := db.aux.row("PRAGMA wal_checkpoint(PASSIVE)", 3)
+	if err != nil && !errors.Is(err, ErrBusy) {
+		return Blocked, fmt.Errorf("checkpoint %s: %w", db.path, err)
+	}
+	blocked := err != nil
+	if err == nil {
+		frames, _ := v[1].(int64)
+		copied, _ := v[2].(int64)
+		blocked = copied < min(frames, int64(db.held.bound.Frame))
+	}
+	if err := db.renew(); err != nil {
+		return Blocked, err
+	}
+	switch {
+	case db.held.light:
+		return Emptied, nil
+	case blocked:
+		return Blocked, nil
+	}
+	return Overtaken, nil
+}
+
+// Room is what a checkpoint came to.
+type Room int
+
+const (
+	Blocked   Room = iota // somebody else's transaction, or checkpoint, is in the way
+	Overtaken             // something was committed meanwhile
+	Emptied               // the next writer can start the log over
+)
+
+// The write lock goes to whoever asks in the moment when it is free, and between
+// the transactions of a writer that never pauses those are short: SQLite's own
+// busy handler, which sleeps for ever longer, would hardly meet one.
+const (
+	askEvery = 20 * time.Microsecond
+	askFor   = time.Second
+)
+
+// HoldWriters runs f while nobody else can commit. It is for the one case in
+// which a log cannot be emptied otherwise: f must be short. ErrBusy says that
+// the write lock was not to be had.
+func (db *DB) HoldWriters(f func() error) (err error) {
+	c, err := connectWith(db.path, "PRAGMA wal_autocheckpoint=0", "PRAGMA busy_timeout=0")
+	if err != nil {
 		return err
 	}
-	if _, err := db.aux.row("PRAGMA wal_checkpoint(PASSIVE)", 3); err != nil && !errors.Is(err, ErrBusy) {
-		return fmt.Errorf("checkpoint %s: %w", db.path, err)
+	defer func() { err = errors.Join(err, c.end(), c.close()) }()
+	for end := time.Now().Add(askFor); ; time.Sleep(askEvery) {
+		err := c.exec("BEGIN IMMEDIATE")
+		if err == nil {
+			return f()
+		}
+		if !errors.Is(err, ErrBusy) || time.Now().After(end) {
+			return err
+		}
 	}
-	return db.renew()
 }

@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Bytes on which SQLite keeps POSIX locks. Each connection in WAL mode holds a
@@ -26,6 +28,14 @@ func (db *DB) alone() bool {
 // most likely one that waits for our read lock, and keeps writers waiting.
 func (db *DB) checkpointing() bool {
 	return lockedByOthers(db.shm, checkpointByte, 1)
+}
+
+// keepOthersOut takes a shared lock that belongs to the open file and not to the
+// process, so that it stands against SQLite's own in this process too. It ends
+// when f is closed.
+func keepOthersOut(f *os.File) error {
+	l := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart, Start: sharedFirst, Len: sharedSize}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l)
 }
 
 // lockedByOthers tells whether another process holds a lock on some of the bytes

@@ -4,7 +4,8 @@
 // restart the write-ahead log nor overwrite what has not been captured, and
 // hands that lock over to a fresh one after each capture that was shipped, so
 // that the application's own checkpoints go through. It creates no table,
-// writes nothing into the database and takes no write lock; like any other
+// writes nothing into the database and takes no write lock, but for the moments
+// of HoldWriters; like any other
 // connection it may move pages from the log into the database file
 // (PRAGMA wal_checkpoint(PASSIVE)).
 //
@@ -23,7 +24,6 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/wal"
-	"github.com/mattn/go-sqlite3"
 )
 
 // DB is a live database. It is not safe for concurrent use: a caller runs one
@@ -152,12 +152,14 @@ func (db *DB) Close() (Stamp, error) {
 	return before, err
 }
 
-// Abandon closes a database whose file was replaced, leaving the files that are
-// now under its names alone: SQLite removes a log by its name.
+// Abandon closes a database whose files were replaced or written over, leaving
+// what is there now alone. The last connection to close would copy the log that
+// it has into the file, and remove the log's name, whatever that is by now; it
+// does so under an exclusive lock on the file, which ours prevents.
 func (db *DB) Abandon() error {
-	for _, c := range []*conn{db.readers[0], db.readers[1], db.aux} {
-		if c != nil {
-			_ = c.raw.SetFileControlInt("main", sqlite3.SQLITE_FCNTL_PERSIST_WAL, 1)
+	if db.file != nil {
+		if err := keepOthersOut(db.file); err != nil {
+			db.log.Warn("abandoned without a lock", "path", db.path, "err", err)
 		}
 	}
 	return db.disconnect()
@@ -166,7 +168,10 @@ func (db *DB) Abandon() error {
 // restingStamp returns the file's stamp if all of the log is shipped and in the
 // database file, so that closing has nothing left to write; else a zero one.
 func (db *DB) restingStamp() Stamp {
-	if db.held == nil || !db.held.established || !db.alone() || db.Checkpoint() != nil {
+	if db.held == nil || !db.held.established || !db.alone() {
+		return Stamp{}
+	}
+	if _, err := db.Checkpoint(); err != nil {
 		return Stamp{}
 	}
 	for range 2 {
@@ -179,7 +184,7 @@ func (db *DB) restingStamp() Stamp {
 			return Stamp{}
 		}
 		if time.Since(info.ModTime()) > racyTime {
-			return stampOf(info)
+			return stampOf(info, db.boot)
 		}
 		time.Sleep(racyTime + racyTime/5)
 	}
@@ -206,7 +211,7 @@ func (db *DB) finalStamp() Stamp {
 	if err != nil {
 		return Stamp{}
 	}
-	return stampOf(info)
+	return stampOf(info, db.boot)
 }
 
 func (db *DB) closeConnections() error {

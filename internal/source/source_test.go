@@ -167,7 +167,7 @@ func step(t *testing.T, db *source.DB, m *mirror, r *rand.Rand) {
 		}
 	case 2:
 		pass(t, db, m, 0)
-		if err := db.Checkpoint(); err != nil {
+		if _, err := db.Checkpoint(); err != nil {
 			t.Fatalf("checkpoint: %v", err)
 		}
 	case 3:
