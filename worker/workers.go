@@ -119,9 +119,10 @@ func asUsage(err error) error {
 }
 
 // quieted keeps the SDK's lines to what a reader of this log needs: it says
-// itself, once, what failed, and has names of its own for the rest.
+// itself, once, what failed, and has names of its own for the rest. A heartbeat
+// fails at each orderly end, when the SDK sends one for a window that has ended.
 func quieted(h slog.Handler) slog.Handler {
 	return telemetry.Trim(h,
-		[]string{"Activity error.", "Started Worker", "Stopped Worker"},
+		[]string{"Activity error.", "Started Worker", "Stopped Worker", "RecordActivityHeartbeat with error"},
 		[]string{"Namespace", "TaskQueue", "WorkerID", "RunID", "WorkflowType", "ActivityID", "ActivityType"})
 }

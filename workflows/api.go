@@ -108,6 +108,7 @@ type Input struct {
 	Spec
 	UseSearchAttributes bool   `json:"use_search_attributes,omitempty"` // only when the namespace has them
 	MaxWindows          int    `json:"max_windows,omitempty"`           // of one run; 0 for the default
+	Wait                bool   `json:"wait,omitempty"`                  // somebody waits: a store that cannot be reached is refused, too
 	State               *State `json:"state,omitempty"`
 }
 

@@ -17,6 +17,10 @@ const maxWindows = 144
 // milliseconds.
 const personWaits = 10 * time.Second
 
+// firstPassPatience is how long somebody who waits for a first pass is kept
+// waiting after it has failed: three more tries at the default interval.
+const firstPassPatience = 10 * time.Second
+
 // passLimit bounds one window. Heartbeats tell whether it is alive; this only
 // keeps a bug from holding a slot for ever, so it leaves room for the first
 // pass over a large database through a thin line.

@@ -10,15 +10,16 @@ import (
 )
 
 // admit lets the host judge a database that was never judged. What is plainly
-// wrong is refused; a host that does not answer, or a store that cannot be
-// reached, is for the windows to wait for.
+// wrong is refused; a host that does not answer is for the windows to wait for,
+// and so is a store that cannot be reached, unless somebody looks on: a store
+// that never answered is more often misspelt than away.
 func (r *replication) admit(ctx workflow.Context) error {
 	if r.st.Admitted {
 		return nil
 	}
 	r.refresh(ctx)
 	err := r.check(ctx, r.st.Spec)
-	if refusing(err) {
+	if refusing(err, r.in.Wait) {
 		r.refusal = err
 		return err
 	}
@@ -42,9 +43,11 @@ func (r *replication) check(ctx workflow.Context, spec Spec) error {
 	return forPeople(err, spec.Host)
 }
 
-// refusing tells whether err, from check, is one that waiting does not mend.
-func refusing(err error) bool {
-	return hasType(err, activities.Fenced, activities.Misconfigured, activities.DatabaseMissing, activities.ReplicaDamaged)
+// refusing tells whether err, from check, is one that waiting does not mend, or
+// not while somebody looks on.
+func refusing(err error, watched bool) bool {
+	return hasType(err, activities.Fenced, activities.Misconfigured, activities.DatabaseMissing, activities.ReplicaDamaged) ||
+		watched && hasType(err, activities.StoreUnavailable)
 }
 
 func (r *replication) mayRegister(in Registration) error {
@@ -105,7 +108,7 @@ func (r *replication) amend(ctx workflow.Context, in Registration) (changed bool
 	offline := r.st.HostOffline
 	if r.st.Attention || !samePlace(have, want) || !sameReplica(have, want) {
 		err := r.check(ctx, want)
-		if refusing(err) {
+		if refusing(err, in.Wait) {
 			return false, err
 		}
 		offline = hasType(err, ErrHostOffline)
@@ -147,19 +150,32 @@ func (r *replication) relabel(ctx workflow.Context) {
 	r.st.Phase = "" // and with it the search attributes
 }
 
-// firstPass waits until a pass has succeeded, or until waiting makes no sense.
+// firstPass waits until a pass has succeeded, or until waiting makes no sense:
+// one that keeps failing may do so for ever.
 func (r *replication) firstPass(ctx workflow.Context) error {
-	_ = workflow.Await(ctx, func() bool {
+	settled := func() bool {
 		missing := r.st.Problem != nil && r.st.Problem.Type == activities.DatabaseMissing
 		return r.st.Synced || r.st.Attention || missing || r.st.HostOffline || r.st.Paused || r.drained || r.ending()
-	})
-	switch {
+	}
+	_ = workflow.Await(ctx, func() bool { return settled() || r.failing() })
+	if !settled() {
+		options := workflow.AwaitOptions{
+			Timeout:      firstPassPatience,
+			TimerOptions: workflow.TimerOptions{Summary: "somebody waits for the first pass, which fails"},
+		}
+		_, _ = workflow.AwaitWithOptions(ctx, options, settled)
+	}
+	switch problem := r.problem(); {
 	case r.st.Synced || r.st.HostOffline || r.st.Paused:
 		return nil
 	case r.drained:
 		return temporal.NewApplicationError(fmt.Sprintf("%s is about to continue as new; send it again", r.st.Spec.Name), ErrContinueAsNewPending)
 	case r.ending():
 		return refuse(ErrStopping, "%s is being stopped", r.st.Spec.Name)
+	}
+	case !settled() && problem != nil:
+		return refuse(problem.Type, "%s is registered, but no pass has succeeded yet: %s; it is tried again, see holdfast status %s",
+			r.st.Spec.Name, problem.Message, r.st.Spec.Name)
 	}
 	return refuse(r.st.Problem.Type, "%s", r.st.Problem.Message)
 }

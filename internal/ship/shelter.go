@@ -24,7 +24,7 @@ func (s *Shipper) shelter(cause error) error {
 		return cause
 	}
 	if err := s.Shelter(); errors.Is(err, errSpoolFull) {
-		return fmt.Errorf("%w; and %v", cause, err) //nolint:errorlint // the store is what to act upon
+		return fmt.Errorf("%w; and %v", cause, err)
 	} else if err != nil {
 		return fmt.Errorf("%w; while the store is away: %v", err, cause)
 	}

@@ -228,6 +228,7 @@ func (db *DB) Checkpoint() (Room, error) {
 // Room is what a checkpoint came to.
 type Room int
 
+// What a checkpoint can come to.
 const (
 	Blocked   Room = iota // somebody else's transaction, or checkpoint, is in the way
 	Overtaken             // something was committed meanwhile

@@ -70,6 +70,8 @@ type site struct {
 	root   string // replica root
 	env    []string
 	config string
+
+	namespace string // of Temporal; empty for the one that all tests share
 }
 
 // newSite makes a host whose databases go to a fresh container, reached at
@@ -264,7 +266,7 @@ func (s *site) replicaOf(name string) *replica.Replica {
 // temporal connects to the stack's Temporal.
 func (s *site) temporal() client.Client {
 	s.t.Helper()
-	c, err := client.Dial(client.Options{HostPort: s.stack.Temporal, Logger: silent{}})
+	c, err := client.Dial(client.Options{HostPort: s.stack.Temporal, Namespace: s.namespace, Logger: silent{}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
