@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,7 @@ func TestMain(m *testing.M) {
 func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
+		lookAtSources(t)
 		for target, pkg := range map[string]string{"holdfast": "starter", "holdfast-worker": "worker", "orders": "test/orders"} {
 			cmd := exec.Command("go", "build", "-o", filepath.Join(programs.dir, target), "github.com/holdfast-db/holdfast/"+pkg)
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -59,6 +61,21 @@ func program(t testing.TB, name string) string {
 		t.Fatal(programs.err)
 	}
 	return filepath.Join(programs.dir, name)
+}
+
+// lookAtSources opens all directories with sources of the programs. go test notes
+// that, and does not show the cached result of a test that older ones passed.
+func lookAtSources(t testing.TB) {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // site is one host with its configuration.
