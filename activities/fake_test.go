@@ -19,7 +19,7 @@ import (
 type fakeHost struct {
 	sync     func(ctx context.Context, w host.Window, beat func(host.Progress)) (host.Result, error)
 	syncOnce func(ctx context.Context, db host.Database, head ltx.TXID) (host.Result, error)
-	check    func(db host.Database) error
+	check    func(ctx context.Context, db host.Database) error
 	stopSync func(name string) error
 	cleanUp  func(db host.Database) (host.CleanUp, error)
 	release  func(db host.Database) error
@@ -33,7 +33,7 @@ func (f *fakeHost) SyncOnce(ctx context.Context, db host.Database, head ltx.TXID
 	return f.syncOnce(ctx, db, head)
 }
 
-func (f *fakeHost) Check(_ context.Context, db host.Database) error { return f.check(db) }
+func (f *fakeHost) Check(ctx context.Context, db host.Database) error { return f.check(ctx, db) }
 
 func (f *fakeHost) StopSync(_ context.Context, name string) error {
 	if f.stopSync == nil {

@@ -14,11 +14,13 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/superfly/ltx"
 	"go.temporal.io/sdk/activity"
 
+	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/host"
 	"github.com/holdfast-db/holdfast/internal/telemetry"
 )
@@ -62,10 +64,7 @@ func (a *HostActivities) Close(ctx context.Context) { a.reports.close(ctx) }
 // only judges whether passes could be made.
 func (a *HostActivities) SyncOnce(ctx context.Context, in SyncOnceInput) (Progress, error) {
 	if in.Check {
-		if err := a.Host.Check(ctx, in.Database.host()); err != nil {
-			return Progress{}, translate(ctx, err)
-		}
-		return Progress{}, nil
+		return Progress{}, a.check(ctx, in.Database)
 	}
 	pulse := startPulse(ctx, Beat{Progress: Progress{TXID: in.Head}})
 	defer pulse.stop()
@@ -74,6 +73,24 @@ func (a *HostActivities) SyncOnce(ctx context.Context, in SyncOnceInput) (Progre
 		return Progress{}, translate(ctx, err)
 	}
 	return progressOf(res.Progress), nil
+}
+
+// checkWithin is what a store has to answer in before somebody who waits is told
+// that it does not. Package azure needs 10 s to find that nobody is there.
+const checkWithin = 20 * time.Second
+
+func (a *HostActivities) check(ctx context.Context, db Database) error {
+	within, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	err := a.Host.Check(within, db.host())
+	switch {
+	case err == nil:
+		return nil
+	case within.Err() != nil && ctx.Err() == nil:
+		err = fmt.Errorf("%w: %s gave no answer within %v; check the replica URL, and that this host reaches the store",
+			blob.ErrUnavailable, db.Replica, checkWithin)
+	}
+	return translate(ctx, err)
 }
 
 // stopPoll is how long StopSync lets a window go on that had not reached the
@@ -115,6 +132,7 @@ func (a *HostActivities) Release(ctx context.Context, in ReleaseInput) error {
 	if err := a.Host.Release(ctx, in.Database.host()); err != nil {
 		return translate(ctx, err)
 	}
+	a.quiet.forget(in.Database.Name)
 	activity.GetLogger(ctx).Info("released", telemetry.Database, in.Database.Name)
 	return nil
 }

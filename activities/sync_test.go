@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,9 +213,27 @@ func stopSyncKnows(t *testing.T) {
 	}
 }
 
+func TestACheckDoesNotWaitLongForAStoreThatIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{check: func(ctx context.Context, _ host.Database) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		begun := time.Now()
+		_, err := b.env(nil).ExecuteActivity(activities.NameSyncOnce, activities.SyncOnceInput{Database: input(0).Database, Check: true})
+		app := mustApplication(t, err)
+		if app.Type() != activities.StoreUnavailable || !strings.Contains(app.Message(), "file:///replica gave no answer within 20s; check the replica URL") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(begun); took > 25*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
 func TestOtherActivitiesTranslate(t *testing.T) {
 	h := &fakeHost{
-		check:   func(host.Database) error { return source.ErrNotWAL },
+		check:   func(context.Context, host.Database) error { return source.ErrNotWAL },
 		cleanUp: func(host.Database) (host.CleanUp, error) { return host.CleanUp{Files: 2, Bytes: 99}, nil },
 		release: func(host.Database) error { return blob.ErrUnavailable },
 	}

@@ -62,6 +62,14 @@ func (q *quiet) well(name string) (recovered, spoken bool) {
 	return recovered, spoken
 }
 
+// forget makes the next failure of the database news: whoever registers it again
+// has heard of none.
+func (q *quiet) forget(name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.known, name)
+}
+
 func (t *attempt) tellFailure(err error, beat Beat) {
 	name := t.in.Database.Name
 	log, news := t.quiet.failing(name, beat.Type, time.Now())

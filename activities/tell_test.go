@@ -110,6 +110,19 @@ func wantReports(t *testing.T, b *bench, want []string) {
 	}
 }
 
+func TestAfterAReleaseTheFirstFailureIsNewsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{release: func(host.Database) error { return nil }})
+		script(b, errNet)
+		if _, err := b.env(nil).ExecuteActivity(activities.NameRelease, activities.ReleaseInput{Database: input(0).Database}); err != nil {
+			t.Fatal(err)
+		}
+		script(b, errNet)
+		time.Sleep(time.Minute)
+		wantReports(t, b, []string{activities.Internal, activities.Internal})
+	})
+}
+
 func TestReportThatCannotBeSentIsSentLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, &fakeHost{})

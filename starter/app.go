@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,7 @@ func (a *app) root() *cobra.Command {
 	// restore has an --output of its own: the file.
 	root.PersistentFlags().VarP(choice{&a.output, []string{"text", "json"}}, "output", "o", "text or json")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON; the same as --output json")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.register(), a.list(), a.status(), a.pause(), a.resume(), a.sync(), a.stop(), a.restore(), a.setup(), a.version(),
 	)
@@ -138,7 +139,7 @@ func (c choice) Set(s string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("want one of %v", c.among)
+	return fmt.Errorf("no such %s; write %s", c.Type(), strings.Join(c.among, " or "))
 }
 
 // Type names the value in the help.

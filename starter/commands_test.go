@@ -19,6 +19,8 @@ func TestStatusText(t *testing.T) {
 	backingOff.Attempt = &control.Attempt{Number: 4, Next: now.Add(8 * time.Second)}
 	backingOff.Resyncs, backingOff.ResyncReason = 1, "unknown"
 	backingOff.CleanUps.Count = 2
+	resting := healthy()
+	resting.NextAttempt = now.Add(time.Second) // which is no news
 	paused := healthy()
 	paused.Phase, paused.Paused, paused.PauseReason = workflows.Paused, true, "moving house"
 	for _, row := range []struct {
@@ -26,7 +28,7 @@ func TestStatusText(t *testing.T) {
 		have control.Status
 		want string
 	}{
-		{"all is well", healthy(), `
+		{"all is well", resting, `
 database  shop
 phase     Replicating since 2026-03-01T08:30:00Z
 file      web-1:/srv/shop.db

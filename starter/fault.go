@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/blob"
@@ -54,6 +55,27 @@ func usage(c *cobra.Command, format string, args ...any) error {
 	return usageHint(c, fmt.Sprintf(format, args...), fmt.Sprintf("see %s --help", c.CommandPath()))
 }
 
+// usageOf is the usage of an error that may say itself what to do.
+func usageOf(c *cobra.Command, err error) error {
+	if what, hint := split(err.Error()); hint != "" {
+		return usageHint(c, what, hint)
+	}
+	return usage(c, "%v", err)
+}
+
+// flagError is the usage of a flag that pflag could not read.
+func flagError(c *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if !errors.As(err, &value) {
+		return usage(c, "%v", err)
+	}
+	what := fmt.Sprintf("--%s: got %q", value.GetFlag().Name, value.GetValue())
+	if value.GetFlag().Value.Type() == "duration" {
+		return usageHint(c, what, "write a duration such as 1s, 500ms or 10m")
+	}
+	return usageOf(c, fmt.Errorf("%s: %w", what, errors.Unwrap(value)))
+}
+
 func usageHint(_ *cobra.Command, what, hint string) error {
 	return &fault{statusUsage, typeUsage, errors.New(strings.ReplaceAll(what, ";", ",") + "; " + hint)}
 }
@@ -65,10 +87,10 @@ func judge(ctx context.Context, err error) *fault {
 	var own *fault
 	var refused *control.Refused
 	switch {
-	case ctx.Err() != nil:
-		return &fault{statusInterrupted, typeInterrupted, errors.New("interrupted")}
-	case errors.As(err, &own):
+	case errors.As(err, &own) && (ctx.Err() == nil || own.status == statusInterrupted):
 		return own
+	case ctx.Err() != nil:
+		return &fault{statusInterrupted, typeInterrupted, errors.New("interrupted; nothing was changed")}
 	case errors.As(err, &refused):
 		return &fault{statusFailed, refused.Type, err}
 	}

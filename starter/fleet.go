@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -47,4 +48,16 @@ func (a *app) with(ctx context.Context, do func(fleet) error) error {
 	}
 	defer hangUp()
 	return do(f)
+}
+
+// ask is with for what changes something: it may be done although nobody waits
+// for it any more.
+func (a *app) ask(ctx context.Context, do func(fleet) error) error {
+	return a.with(ctx, func(f fleet) error {
+		err := do(f)
+		if err != nil && ctx.Err() != nil {
+			return &fault{statusInterrupted, typeInterrupted, errors.New("interrupted; it may be done all the same, see holdfast list")}
+		}
+		return err
+	})
 }

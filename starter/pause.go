@@ -39,7 +39,7 @@ type told struct {
 
 // tell does one thing to several databases, and stops at the first that fails.
 func (a *app) tell(ctx context.Context, names []string, done string, do func(fleet, string) (control.Told, error)) error {
-	return a.with(ctx, func(f fleet) error {
+	return a.ask(ctx, func(f fleet) error {
 		answers := []told{}
 		var failure error
 		for _, name := range names {

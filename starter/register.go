@@ -38,7 +38,7 @@ a database again changes nothing but what is different now. Without --host it is
 			if err != nil {
 				return err
 			}
-			return a.with(c.Context(), func(f fleet) error { return a.doRegister(c.Context(), f, spec, r) })
+			return a.ask(c.Context(), func(f fleet) error { return a.doRegister(c.Context(), f, spec, r) })
 		},
 	}
 	flags := c.Flags()
@@ -71,11 +71,11 @@ func (a *app) spec(c *cobra.Command, r registering, path string) (workflows.Spec
 	}
 	if spec.Name == "" {
 		if spec.Name, err = config.DefaultName(spec.Path); err != nil {
-			return workflows.Spec{}, usage(c, "%v with --name", err)
+			return workflows.Spec{}, usageOf(c, fmt.Errorf("%w with --name", err))
 		}
 	}
 	if err := config.CheckName(spec.Name); err != nil {
-		return workflows.Spec{}, usage(c, "%v", err)
+		return workflows.Spec{}, usageOf(c, err)
 	}
 	if spec.Replica, err = settings.ReplicaOf(spec.Name, r.replica); err != nil {
 		return workflows.Spec{}, misconfigured(err)
@@ -90,7 +90,7 @@ func (a *app) spec(c *cobra.Command, r registering, path string) (workflows.Spec
 		spec.Settings.Window = r.window
 	}
 	if err := spec.Settings.Validate(); err != nil {
-		return workflows.Spec{}, usage(c, "%v", err)
+		return workflows.Spec{}, usageOf(c, err)
 	}
 	return spec, nil
 }
@@ -108,7 +108,7 @@ func following(c config.Config) workflows.Settings {
 func (a *app) place(c *cobra.Command, settings config.Config, host, path string) (onHost, absolute string, err error) {
 	if host != "" {
 		if err := config.CheckHost(host); err != nil {
-			return "", "", usage(c, "%v", err)
+			return "", "", usageOf(c, err)
 		}
 		settings.Host = host
 		if !filepath.IsAbs(path) {

@@ -62,7 +62,7 @@ URL. The file appears under its name only when it is complete and checked. Here 
 		},
 	}
 	flags := c.Flags()
-	flags.StringVarP(&r.output, "output", "o", "", "file to restore to")
+	flags.VarP(&once{text: &r.output}, "output", "o", "file to restore to")
 	flags.StringVar(&r.txid, "txid", "", "the state at this TXID, 16 hex digits as status prints it")
 	flags.StringVar(&r.at, "at", "", "the last state before this time, in RFC 3339 such as 2026-03-01T09:30:00Z")
 	flags.BoolVar(&r.force, "force", false, "replace what is there, with its log")
@@ -107,10 +107,12 @@ func (a *app) doRestore(ctx context.Context, r restoring, from string, target pl
 	}
 	begun := a.now()
 	res, err := restore.Run(ctx, source, restore.Options{Output: output, Target: target, Force: r.force})
-	if errors.Is(err, restore.ErrExists) {
+	switch {
+	case errors.Is(err, restore.ErrExists):
 		return &fault{statusFailed, typeExists, err}
-	}
-	if err != nil {
+	case errors.Is(err, plan.ErrEmpty):
+		return fmt.Errorf("there is no replica at %s; check the URL, to which a database's name belongs", url)
+	case err != nil:
 		return err
 	}
 	v := restored{output, url, res.TXID.String(), instant(res.Created), res.Bytes, res.Objects, res.Fetched, a.now().Sub(begun).Seconds()}
@@ -157,3 +159,30 @@ func (a *app) open(ctx context.Context, settings config.Config, url string) (*re
 	}
 	return replica.New(store), nil
 }
+
+// once is a flag that may be given once: whoever says -o twice means the second
+// to be the format.
+type once struct {
+	text  *string
+	given bool
+}
+
+// String returns the text.
+func (o *once) String() string {
+	if o.text == nil {
+		return ""
+	}
+	return *o.text
+}
+
+// Set takes the text as it is.
+func (o *once) Set(s string) error {
+	if o.given {
+		return errors.New("the file is given already; give one, and say --json for JSON")
+	}
+	*o.text, o.given = s, true
+	return nil
+}
+
+// Type names the value in the help.
+func (o *once) Type() string { return "file" }

@@ -89,7 +89,7 @@ func TestRestoreRefuses(t *testing.T) {
 		want string
 	}{
 		{"an output that exists", []string{url, "-o", there}, "output exists"},
-		{"a replica that is empty", []string{"file://" + t.TempDir(), "-o", away}, "the replica holds nothing; check the replica's URL"},
+		{"a replica that is empty", []string{"file:///nowhere", "-o", away}, "there is no replica at file:///nowhere; check the URL"},
 		{"a TXID that is not there", []string{url, "-o", away, "--txid", "0000000000000009"}, "0000000000000009"},
 		{"a time before everything", []string{url, "-o", away, "--at", "2020-01-01T00:00:00Z"}, "no such state"},
 		{"a directory that is not there", []string{url, "-o", filepath.Join(t.TempDir(), "a", "out.db")}, "out.db"},

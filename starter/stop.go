@@ -25,7 +25,7 @@ func (a *app) stop() *cobra.Command {
 The replica stays as it is. A worker whose configuration lists the database registers it again when it starts.`,
 		Args: arguments("NAME", 1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(f fleet) error {
+			return a.ask(c.Context(), func(f fleet) error {
 				res, err := f.Stop(c.Context(), args[0], skip)
 				if err != nil {
 					return err

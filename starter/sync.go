@@ -24,7 +24,7 @@ func (a *app) sync() *cobra.Command {
 		Long:  "Make a pass now, and return when everything that was committed before is durable in the store.",
 		Args:  arguments("NAME", 1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(f fleet) error {
+			return a.ask(c.Context(), func(f fleet) error {
 				res, err := f.Sync(c.Context(), args[0])
 				if err != nil {
 					return err

@@ -21,22 +21,22 @@ func TestWrongUsage(t *testing.T) {
 		{name: "unknown command like no other", args: "frobnicate", want: `holdfast: unknown command "frobnicate"; see holdfast --help`},
 		{name: "unknown flag", args: "list --colour", want: "holdfast: list: unknown flag: --colour; see holdfast list --help"},
 		{name: "unknown flag before a command", args: "--colour list", want: "unknown flag: --colour; see holdfast --help"},
-		{name: "unknown output", args: "list -o xml", want: "want one of [text json]; see holdfast list --help"},
+		{name: "unknown output", args: "list -o xml", want: `list: --output: got "xml": no such format; write text or json`},
 		{name: "no name", args: "status", want: "holdfast: status: NAME is missing; see holdfast status --help"},
 		{name: "no names", args: "pause", want: "pause: NAME is missing"},
 		{name: "a name too many", args: "status a b", want: `status: unexpected argument "b"`},
 		{name: "an argument where none belongs", args: "list a", want: `list: unexpected argument "a"`},
 		{name: "no path", args: "register", want: "register: PATH is missing"},
-		{name: "a name that cannot be", args: "register /a.db --name A --replica file:///r", want: `database name "A"`},
+		{name: "a name that cannot be", args: "register /a.db --name A --replica file:///r", want: `register: database name "A": the part "A" does not fit; begin it with a-z or 0-9`},
 		{name: "no name to be made", args: "register /___.db --replica file:///r", want: "give it one with --name"},
 		{name: "no replica", args: "register /a.db", want: "a has no replica; say --replica, or configure a root for all"},
 		{name: "a replica that is no URL", args: "register /a.db --replica /r", want: "replica URL: no scheme; write abs://"},
 		{name: "a relative path on another host", args: "register a.db --host db-7 --replica file:///r", want: `path "a.db" is relative; write the absolute path on host db-7`},
 		{name: "a host that cannot be", args: "register /a.db --host a/b --replica file:///r", want: `host name "a/b"`},
-		{name: "an interval without a unit", args: "register /a.db --interval 5 --replica file:///r", want: "missing unit in duration"},
+		{name: "an interval without a unit", args: "register /a.db --interval 5 --replica file:///r", want: `register: --interval: got "5"; write a duration such as 1s, 500ms or 10m`},
 		{name: "a negative window", args: "register /a.db --window=-1s --replica file:///r", want: "window: got -1s, want 0s or more"},
 		{name: "wait and no-wait", args: "register /a.db --wait --no-wait --replica file:///r", want: "--wait and --no-wait exclude each other"},
-		{name: "a configuration that is not there", args: "register /a.db --config /nosuch.yml", want: "/nosuch.yml: no such file or directory; name another file with --config"},
+		{name: "a configuration that is not there", args: "register /a.db --config /nosuch.yml", want: "configuration file /nosuch.yml: no such file or directory; name another with --config"},
 		{name: "an unknown variable", args: "register /a.db", env: []string{"HOLDFAST_HOSTS=a"}, want: "unknown environment variable HOLDFAST_HOSTS; did you mean HOLDFAST_HOST?"},
 		{name: "nothing to restore", args: "restore", want: "restore: URL or NAME is missing"},
 		{name: "nowhere to restore to", args: "restore file:///r", want: "the output is missing, say -o FILE"},
@@ -45,6 +45,7 @@ func TestWrongUsage(t *testing.T) {
 		{name: "a decimal TXID", args: "restore file:///r -o out.db --txid 12", want: `--txid: got "12"; write the 16 hex digits`},
 		{name: "TXID zero", args: "restore file:///r -o out.db --txid 0000000000000000", want: "--txid: got"},
 		{name: "a time in words", args: "restore file:///r -o out.db --at yesterday", want: `--at: got "yesterday"; write RFC 3339 such as 2026-03-01T09:30:00Z`},
+		{name: "a format where the file belongs", args: "restore file:///r -o out.db -o yaml", want: `--output: got "yaml": the file is given already; give one, and say --json for JSON`},
 		{name: "two targets", args: "restore file:///r -o out.db --txid 0000000000000001 --at 2026-03-01T09:30:00Z", want: "--txid and --at exclude each other"},
 		{name: "two kinds of credentials that do not fit", args: "restore abs://account@backups/x -o out.db", env: []string{"AZURE_STORAGE_CONNECTION_STRING=nonsense"}, want: "; "},
 	} {
@@ -116,9 +117,13 @@ func TestUsageErrorsAreJSONToo(t *testing.T) {
 }
 
 func TestInterruption(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
-	mustFail(t, invokeWithin(ctx, &fakeFleet{wait: true}, nil, "sync", "shop"), statusInterrupted, "holdfast: sync: interrupted\n")
+	for command, want := range map[string]string{
+		"sync": "holdfast: sync: interrupted; it may be done all the same, see holdfast list\n", "status": "holdfast: status: interrupted; nothing was changed\n",
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		mustFail(t, invokeWithin(ctx, &fakeFleet{wait: true}, nil, command, "shop"), statusInterrupted, want)
+	}
 }
 
 func TestStoreErrorsHaveTheTypesOfActivities(t *testing.T) {

@@ -127,7 +127,7 @@ func (v view) troubles(line func(name, format string, args ...any)) {
 	if p := v.Problem; p != nil {
 		line("problem", "%s: %s", p.Type, strings.Join(strings.Fields(p.Message), " "))
 	}
-	if v.NextAttempt != nil {
+	if v.NextAttempt != nil && v.Failures > 0 {
 		line("next try", "%s", pointed(v.NextAttempt))
 	}
 	if v.CleanUps > 0 {

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 
 	"go.temporal.io/sdk/temporal"
@@ -150,22 +151,23 @@ func (r *replication) relabel(ctx workflow.Context) {
 	r.st.Phase = "" // and with it the search attributes
 }
 
-// firstPass waits until a pass has succeeded, or until waiting makes no sense:
-// one that keeps failing may do so for ever.
+// firstPass waits until a pass has succeeded, or until waiting makes no sense.
+// Passes that failed before do not keep anybody waiting for the next one.
 func (r *replication) firstPass(ctx workflow.Context) error {
-	settled := func() bool {
-		missing := r.st.Problem != nil && r.st.Problem.Type == activities.DatabaseMissing
-		return r.st.Synced || r.st.Attention || missing || r.st.HostOffline || r.st.Paused || r.drained || r.ending()
+	if !r.settled() && r.failing() {
+		r.nudged = true
 	}
-	_ = workflow.Await(ctx, func() bool { return settled() || r.failing() })
-	if !settled() {
-		options := workflow.AwaitOptions{
-			Timeout:      firstPassPatience,
-			TimerOptions: workflow.TimerOptions{Summary: "somebody waits for the first pass, which fails"},
+	for !r.settled() {
+		if !r.failing() {
+			_ = workflow.Await(ctx, func() bool { return r.settled() || r.failing() })
+			continue
 		}
-		_, _ = workflow.AwaitWithOptions(ctx, options, settled)
+		if problem := r.keepsFailing(ctx); problem != nil {
+			return refuse(problem.Type, "%s is registered, but no pass has succeeded yet: %s; it is tried again, see holdfast status %s",
+				r.st.Spec.Name, cmp.Or(problem.Message, "the reason is not known yet"), r.st.Spec.Name)
+		}
 	}
-	switch problem := r.problem(); {
+	switch {
 	case r.st.Synced || r.st.HostOffline || r.st.Paused:
 		return nil
 	case r.drained:
@@ -173,9 +175,25 @@ func (r *replication) firstPass(ctx workflow.Context) error {
 	case r.ending():
 		return refuse(ErrStopping, "%s is being stopped", r.st.Spec.Name)
 	}
-	case !settled() && problem != nil:
-		return refuse(problem.Type, "%s is registered, but no pass has succeeded yet: %s; it is tried again, see holdfast status %s",
-			r.st.Spec.Name, problem.Message, r.st.Spec.Name)
-	}
 	return refuse(r.st.Problem.Type, "%s", r.st.Problem.Message)
+}
+
+// keepsFailing gives passes that fail some more time, and returns what keeps
+// them from succeeding if that was not enough.
+func (r *replication) keepsFailing(ctx workflow.Context) *Problem {
+	options := workflow.AwaitOptions{
+		Timeout:      firstPassPatience,
+		TimerOptions: workflow.TimerOptions{Summary: "somebody waits for a first pass that fails"},
+	}
+	if better, _ := workflow.AwaitWithOptions(ctx, options, func() bool { return r.settled() || !r.failing() }); better {
+		return nil
+	}
+	return r.problem()
+}
+
+// settled tells whether there is nothing to wait for before a first pass has
+// succeeded.
+func (r *replication) settled() bool {
+	missing := r.st.Problem != nil && r.st.Problem.Type == activities.DatabaseMissing
+	return r.st.Synced || r.st.Attention || missing || r.st.HostOffline || r.st.Paused || r.drained || r.ending()
 }

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/holdfast-db/holdfast/activities"
+	"github.com/holdfast-db/holdfast/internal/host"
 	"github.com/holdfast-db/holdfast/workflows"
 )
 
@@ -33,13 +35,18 @@ func TestFirstRegistration(t *testing.T) {
 		wait    bool
 		script  []error
 		refused string // type
+
+		reported time.Duration // after which the workflow hears that the window fails; 0 for never
 	}{
 		{name: "is checked by the host", script: []error{ok}},
 		{name: "is refused for a database that cannot be", checks: []error{notWAL}, refused: activities.Misconfigured},
 		{name: "is refused for one that is not there", checks: []error{missing}, refused: activities.DatabaseMissing},
 		{name: "is refused for a replica of another", checks: []error{fenced}, refused: activities.Fenced},
 		{name: "holds when the store is away", checks: []error{net}, script: []error{net, net, ok}},
+		{name: "is refused when the store is away and somebody waits", checks: []error{net}, wait: true, refused: activities.StoreUnavailable},
 		{name: "waits for the first pass", wait: true, script: []error{net, net, ok}},
+		{name: "waits for a first pass that fails for a moment", wait: true, reported: 55 * time.Second, script: []error{net, ok}},
+		{name: "does not wait long for one that keeps failing", wait: true, reported: 45 * time.Second, script: []error{net, ok}, refused: activities.StoreUnavailable},
 		{name: "waits for a first pass that needs a person", wait: true, script: []error{net, fenced}, refused: activities.Fenced},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -47,7 +54,13 @@ func TestFirstRegistration(t *testing.T) {
 			env := newEnv(t, f)
 			f.done = env.CancelWorkflow
 			in := minute()
+			in.Wait = row.wait
 			a := register(env, workflows.Registration{Spec: in.Spec, Wait: row.wait})
+			if row.reported != 0 {
+				at(env, row.reported, func() {
+					env.SignalWorkflow(workflows.SignalReport, activities.Report{Window: 1, Failures: 1, Type: activities.StoreUnavailable, Error: "away"})
+				})
+			}
 			endAfter(env, time.Hour)
 			start(env, in)
 			if row.refused != "" {
@@ -61,6 +74,25 @@ func TestFirstRegistration(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAWindowThatIsStoppedLeavesItsProblem(t *testing.T) {
+	f := &fakeHost{}
+	env := newEnv(t, f)
+	ends := []error{net}
+	f.sync = func(context.Context, host.Window, func(host.Progress)) (host.Result, error) {
+		return host.Result{Reason: host.WorkerStopping}, pop(&ends)
+	}
+	at(env, time.Second, func() {
+		env.SignalWorkflow(workflows.SignalReport, activities.Report{Window: 1, Failures: 1, Type: activities.StoreUnavailable, Error: "away"})
+	})
+	var s workflows.Status
+	at(env, 125*time.Second, func() { s = mustStatus(t, env) })
+	endAfter(env, 130*time.Second)
+	start(env, minute())
+	if s.Windows < 2 || s.Failures != 1 || s.Problem == nil || s.Problem.Message != "away" || s.Phase != workflows.StoreUnavailable {
+		t.Errorf("after %d windows: %d failures, %+v, phase %s; want the one that was reported", s.Windows, s.Failures, s.Problem, s.Phase)
 	}
 }
 
@@ -108,6 +140,11 @@ func TestRegistrationOfWhatIsRegistered(t *testing.T) {
 			name: "a move that cannot be changes nothing", refused: activities.Misconfigured,
 			change: func(r *workflows.Registration) { r.Path, r.Move = "/new.db", true }, checks: []error{ok, notWAL},
 			events: []string{"Check /new.db after 0"},
+		},
+		{
+			name: "a move to a store that is away changes nothing while somebody waits", refused: activities.StoreUnavailable,
+			change: func(r *workflows.Registration) { r.Replica, r.Move, r.Wait = "file:///other", true, true }, checks: []error{ok, net},
+			events: []string{"Check /shop.db after 0"},
 		},
 		{
 			name: "other settings are taken on", changed: true,

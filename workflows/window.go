@@ -153,7 +153,7 @@ func (r *replication) settle(ctx workflow.Context, o outcome) {
 	r.st.NotBefore = workflow.Now(ctx)
 	switch o.kind {
 	case endedWell:
-		r.count(o.beat.Failures)
+		r.keep(o.beat)
 		r.st.NotBefore = r.st.NotBefore.Add(restAfter(o.reason, r.st.Spec.Settings))
 	case cancelled, vanished:
 		r.keep(o.beat)
@@ -182,8 +182,8 @@ func restAfter(reason host.Reason, s Settings) time.Duration {
 	return 0
 }
 
-// keep carries on the count of a window that did not say how it ended, and what
-// it had reported of its failures.
+// keep carries on the count of a window that no failure ended, and what it had
+// reported of its failures: one that is stopped says nothing of them.
 func (r *replication) keep(beat *activities.Beat) {
 	failures := r.st.Failures
 	switch {

@@ -74,9 +74,9 @@ func parseAzure(u *url.URL) (URL, error) {
 	case u.Opaque != "" || u.Host == "":
 		return URL{}, badURL("no container; " + usage)
 	case !containerName.MatchString(u.Host) || len(u.Host) > 63:
-		return URL{}, badURL("bad container name: want 3 to 63 lower-case letters, digits and single hyphens")
+		return URL{}, badURL("bad container name; write 3 to 63 lower-case letters, digits and single hyphens")
 	case u.User != nil && !accountName.MatchString(account):
-		return URL{}, badURL("bad account name before the @: want 3 to 24 lower-case letters and digits")
+		return URL{}, badURL("bad account name before the @; write 3 to 24 lower-case letters and digits")
 	}
 	clean, err := cleanPath(u)
 	if err != nil {
@@ -107,7 +107,7 @@ func parseFile(u *url.URL) (URL, error) {
 
 func cleanPath(u *url.URL) (string, error) {
 	if !utf8.ValidString(u.Path) || strings.ContainsFunc(u.Path, unsafeInKey) {
-		return "", badURL("the path has a control character, a backslash or bytes that are not UTF-8")
+		return "", badURL("the path has a control character, a backslash or bytes that are not UTF-8; choose another path")
 	}
 	return path.Clean("/" + u.Path), nil
 }
@@ -116,7 +116,7 @@ func cleanPath(u *url.URL) (string, error) {
 func parseQuery(u *url.URL) (endpoint string, err error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return "", badURL("bad query; only endpoint=URL is known")
+		return "", badURL("bad query; write nothing there but endpoint=URL")
 	}
 	if query.Has("sig") {
 		return "", badURL("holds a SAS; put it into AZURE_STORAGE_SAS_TOKEN")
@@ -124,11 +124,11 @@ func parseQuery(u *url.URL) (endpoint string, err error) {
 	for key, values := range query {
 		switch {
 		case key != "endpoint" && plainWord.MatchString(key):
-			return "", badURL(fmt.Sprintf("unknown query %q; only endpoint=URL is known", key))
+			return "", badURL(fmt.Sprintf("unknown query %q; write nothing there but endpoint=URL", key))
 		case key != "endpoint":
-			return "", badURL("unknown query; only endpoint=URL is known")
+			return "", badURL("unknown query; write nothing there but endpoint=URL")
 		case len(values) > 1:
-			return "", badURL("more than one endpoint")
+			return "", badURL("more than one endpoint; keep one")
 		}
 	}
 	if !query.Has("endpoint") {

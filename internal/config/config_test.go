@@ -148,28 +148,29 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{name: "an unknown key in a section", file: "sync:\n  intervall: 1s", want: []string{"line 2", "unknown key sync.intervall; did you mean sync.interval?"}},
 		{name: "an unknown section", file: "snyc: {interval: 1s}", want: []string{"unknown key snyc; did you mean sync?"}},
-		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it"}},
+		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, host, log, replica, state-dir, sync"}},
+		{name: "a key as long as another", file: "metrics: {listen: ':1'}", want: []string{"unknown key metrics; remove it"}},
 		{name: "a key of a later version", file: "sync: {idle-after: 5m}", want: []string{"unknown key sync.idle-after"}},
-		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; did you mean databases[0].name?"}},
+		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; remove it, or write one of name, path, replica"}},
 		{name: "a dotted key", file: "sync.interval: 1s", want: []string{"nested", "sync: {interval: …}"}},
 		{name: "a key twice", file: "host: a\nhost: b", want: []string{"line 2: host is there twice"}},
-		{name: "a list for a value", file: "host: [a]", want: []string{"host: want one value"}},
-		{name: "a value for a section", file: "sync: 1s", want: []string{"sync: want names and values"}},
-		{name: "a value for the databases", file: "databases: /a.db", want: []string{"databases: want a list"}},
-		{name: "a text for a database", file: "databases: [/a.db]", want: []string{"databases[0]: want {path: …}"}},
-		{name: "a list for a file", file: "- a", want: []string{"the file: want names and values"}},
-		{name: "not YAML", file: "a: [", want: []string{"holdfast.yml: ", "line 1"}},
+		{name: "a list for a value", file: "host: [a]", want: []string{"host has more than one value; write one"}},
+		{name: "a value for a section", file: "sync: 1s", want: []string{"sync is no mapping; write names and values, such as sync: {interval: …}"}},
+		{name: "a value for the databases", file: "databases: /a.db", want: []string{"databases is no list; write - {path"}},
+		{name: "a text for a database", file: "databases: [/a.db]", want: []string{"databases[0] is no mapping; write {path: "}},
+		{name: "a list for a file", file: "- a", want: []string{"the file is no mapping; write names and values, such as host: web-1"}},
+		{name: "not YAML", file: "a: [", want: []string{"holdfast.yml: ", "line 1", "; correct the YAML there"}},
 		{name: "an unknown variable", env: []string{"HOLDFAST_SYNC_INTERVALL=1s"}, want: []string{"unknown environment variable HOLDFAST_SYNC_INTERVALL; did you mean HOLDFAST_SYNC_INTERVAL?"}},
 		{name: "the list in a variable", env: []string{"HOLDFAST_DATABASES=/a.db"}, want: []string{"HOLDFAST_DATABASES is not read; list databases in the file"}},
-		{name: "a duration without a unit", file: "sync: {interval: 5}", want: []string{`holdfast.yml: sync.interval: got "5", want a duration such as 1s`}},
+		{name: "a duration without a unit", file: "sync: {interval: 5}", want: []string{`holdfast.yml: sync.interval: got "5"; write a duration such as 1s`}},
 		{name: "a negative duration", args: []string{"--sync-window=-1s"}, want: []string{`--sync-window: got "-1s"`}},
 		{name: "a bad duration in a variable", env: []string{"HOLDFAST_BACKOFF_CAP=soon"}, want: []string{`HOLDFAST_BACKOFF_CAP: got "soon"`}},
-		{name: "a bad size", file: "sync: {wal-limit: 64 mibs}", want: []string{`sync.wal-limit: got "64 mibs", want a size such as 64MiB`}},
-		{name: "a log limit that is too small", file: "sync: {wal-limit: 1KiB}", want: []string{"sync.wal-limit: got 1KiB, want at least 64KiB"}},
-		{name: "a heartbeat that is too short", file: "sync: {heartbeat: 10ms}", want: []string{"sync.heartbeat: got 10ms, want at least 1s"}},
+		{name: "a bad size", file: "sync: {wal-limit: 64 mibs}", want: []string{`sync.wal-limit: got "64 mibs"; write a size such as 64MiB`}},
+		{name: "a log limit that is too small", file: "sync: {wal-limit: 1KiB}", want: []string{"sync.wal-limit: got 1KiB; write at least 64KiB"}},
+		{name: "a heartbeat that is too short", file: "sync: {heartbeat: 10ms}", want: []string{"sync.heartbeat: got 10ms; write at least 1s"}},
 		{name: "a cap below the interval", file: "backoff: {cap: 1s}\nsync: {interval: 2s}", want: []string{"backoff.cap: got 1s", "sync.interval, 2s"}},
-		{name: "an unknown level", file: "log: {level: loud}", want: []string{`log.level: got "loud", want one of debug, info, warn, error`}},
-		{name: "an unknown tier", file: "azure: {tier: archive}", want: []string{`azure.tier: got "archive", want one of hot, cool, cold`}},
+		{name: "an unknown level", file: "log: {level: loud}", want: []string{`log.level: got "loud"; write one of debug, info, warn, error`}},
+		{name: "an unknown tier", file: "azure: {tier: archive}", want: []string{`azure.tier: got "archive"; write one of hot, cool, cold`}},
 		{name: "a host with a slash", file: "host: a/b", want: []string{`host name "a/b"`}},
 		{name: "a relative state directory", file: "state-dir: state", want: []string{"state-dir", "absolute"}},
 		{name: "a replica that is no URL", file: "replica: /mnt/x", want: []string{"replica URL: no scheme; write abs://"}},
@@ -193,6 +194,9 @@ func TestMistakesAreNamed(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("got more than one line: %v", err)
+			}
+			if !strings.Contains(err.Error(), "; ") {
+				t.Errorf("does not say what to do: %v", err)
 			}
 		})
 	}

@@ -52,7 +52,7 @@ func readSecret(file string) (string, error) {
 	}
 	secret := strings.TrimSpace(string(data))
 	if secret == "" || strings.ContainsAny(secret, "\r\n") {
-		return "", fmt.Errorf("read secret: %s: want one line that is not empty", file)
+		return "", fmt.Errorf("read secret: %s does not hold one line; write the secret into it, and nothing else", file)
 	}
 	return secret, nil
 }

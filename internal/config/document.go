@@ -15,7 +15,7 @@ import (
 func checkDocument(data []byte) error {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return oneLine(err)
+		return fmt.Errorf("%w; correct the YAML there", oneLine(err))
 	}
 	if len(doc.Content) == 0 {
 		return nil
@@ -42,7 +42,7 @@ func checkMapping(node *yaml.Node, prefix string, sections map[string]bool) erro
 		return nil
 	}
 	if node.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: %s: want names and values", node.Line, orWhole(prefix))
+		return fmt.Errorf("line %d: %s is no mapping; write names and values, such as %s", node.Line, orWhole(prefix), example(prefix))
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -74,7 +74,7 @@ func checkEntry(name, value *yaml.Node, full string, sections map[string]bool) e
 	case !scalar:
 		return unknown(name.Line, full, slices.AppendSeq(Keys(), maps.Keys(sections)))
 	case value.Kind != yaml.ScalarNode:
-		return fmt.Errorf("line %d: %s: want one value", value.Line, full)
+		return fmt.Errorf("line %d: %s has more than one value; write one", value.Line, full)
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func checkDatabases(node *yaml.Node) error {
 		return nil
 	}
 	if node.Kind != yaml.SequenceNode {
-		return fmt.Errorf("line %d: databases: want a list; write - {path: /path/to/file.db}", node.Line)
+		return fmt.Errorf("line %d: databases is no list; write - {path: /path/to/file.db}", node.Line)
 	}
 	for i, entry := range node.Content {
 		if err := checkDatabase(entry, fmt.Sprintf("databases[%d]", i)); err != nil {
@@ -96,7 +96,7 @@ func checkDatabases(node *yaml.Node) error {
 
 func checkDatabase(node *yaml.Node, prefix string) error {
 	if node.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: %s: want {path: …}", node.Line, prefix)
+		return fmt.Errorf("line %d: %s is no mapping; write {path: /path/to/file.db}", node.Line, prefix)
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
@@ -104,7 +104,7 @@ func checkDatabase(node *yaml.Node, prefix string) error {
 			return unknown(name.Line, prefix+"."+name.Value, prefixed(prefix+".", databaseKeys))
 		}
 		if value.Kind != yaml.ScalarNode {
-			return fmt.Errorf("line %d: %s.%s: want one value", value.Line, prefix, name.Value)
+			return fmt.Errorf("line %d: %s.%s has more than one value; write one", value.Line, prefix, name.Value)
 		}
 	}
 	return nil
@@ -114,7 +114,30 @@ func unknown(line int, name string, candidates []string) error {
 	if guess := nearest(name, candidates); guess != "" {
 		return fmt.Errorf("line %d: unknown key %s; did you mean %s?", line, name, guess)
 	}
-	return fmt.Errorf("line %d: unknown key %s; remove it, or see the manual for what there is", line, name)
+	return fmt.Errorf("line %d: unknown key %s; remove it, or write one of %s", line, name, strings.Join(siblings(name, candidates), ", "))
+}
+
+// siblings are the candidates that stand where name does.
+func siblings(name string, candidates []string) []string {
+	at := name[:strings.LastIndexByte(name, '.')+1]
+	var all []string
+	for _, c := range candidates {
+		if rest, ok := strings.CutPrefix(c, at); ok && !strings.Contains(rest, ".") {
+			all = append(all, rest)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// example is a mapping as the section of that prefix may have it.
+func example(prefix string) string {
+	for _, k := range keys {
+		if rest, ok := strings.CutPrefix(k.name, prefix); ok && prefix != "" {
+			return fmt.Sprintf("%s: {%s: …}", orWhole(prefix), rest)
+		}
+	}
+	return "host: web-1"
 }
 
 // isNull tells a section that was left empty, or whose entries are all comments.

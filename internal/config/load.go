@@ -59,7 +59,7 @@ func readFile(v *viper.Viper, src Source) (string, error) {
 	}
 	v.SetConfigType("yaml")
 	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
-		return "", fmt.Errorf("%s: %w", name, oneLine(err))
+		return "", fmt.Errorf("%s: %w; correct the YAML there", name, oneLine(err))
 	}
 	return name, nil
 }
@@ -72,7 +72,7 @@ func findFile(src Source) (string, []byte, error) {
 	if name != "" {
 		data, err := os.ReadFile(name)
 		if err != nil {
-			return "", nil, fmt.Errorf("read %w; name another file with --config", err)
+			return "", nil, fmt.Errorf("configuration file %s: %w; name another with --config", name, cause(err))
 		}
 		return name, data, nil
 	}
@@ -82,11 +82,20 @@ func findFile(src Source) (string, []byte, error) {
 			continue
 		}
 		if err != nil {
-			return "", nil, fmt.Errorf("read %w; make it readable or name another file with --config", err)
+			return "", nil, fmt.Errorf("configuration file %s: %w; make it readable or name another with --config", candidate, cause(err))
 		}
 		return candidate, data, nil
 	}
 	return "", nil, nil
+}
+
+// cause is a file's error without the file's name.
+func cause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // mergeEnvironment lays the HOLDFAST_* variables over the file. A variable that
@@ -219,7 +228,7 @@ func (d *decoder) duration(name string) time.Duration {
 		err = errors.New("negative")
 	}
 	if err != nil {
-		d.fail(name, fmt.Errorf("got %q, want a duration such as 1s, 500ms or 10m", text))
+		d.fail(name, fmt.Errorf("got %q; write a duration such as 1s, 500ms or 10m", text))
 	}
 	return value
 }

@@ -20,7 +20,7 @@ var (
 // letters, digits, '.', '_' and '-', joined by '/'.
 func CheckName(name string) error {
 	if len(name) > MaxName {
-		return fmt.Errorf("database name %.20q… has %d characters, want at most %d", name, len(name), MaxName)
+		return fmt.Errorf("database name %.20q… has %d characters; choose one with %d at most", name, len(name), MaxName)
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if !segment.MatchString(part) {
@@ -43,9 +43,9 @@ func wrongSegment(part string) string {
 	case part == "":
 		return "a part is empty; use letters, digits, '.', '_' and '-'"
 	case len(part) > 63:
-		return fmt.Sprintf("the part %.20q… has %d characters, want at most 63", part, len(part))
+		return fmt.Sprintf("the part %.20q… has %d characters; choose one with 63 at most", part, len(part))
 	}
-	return fmt.Sprintf("the part %q must begin with a-z or 0-9 and have only a-z, 0-9, '.', '_' and '-'", part)
+	return fmt.Sprintf("the part %q does not fit; begin it with a-z or 0-9 and use only a-z, 0-9, '.', '_' and '-'", part)
 }
 
 // DefaultName returns the name of a database that was given none: its file name

@@ -24,8 +24,8 @@ func TestCheckName(t *testing.T) {
 		{name: "upper case", have: "Shop", want: `the part "Shop"`},
 		{name: "a dot at the beginning", have: "a/..", want: `the part ".."`},
 		{name: "a space", have: "my shop", want: `the part "my shop"`},
-		{name: "a segment of 64", have: strings.Repeat("a", 64), want: "64 characters, want at most 63"},
-		{name: "201 characters", have: strings.Repeat("abcdefghi/", 20) + "a", want: "201 characters, want at most 200"},
+		{name: "a segment of 64", have: strings.Repeat("a", 64), want: "64 characters; choose one with 63 at most"},
+		{name: "201 characters", have: strings.Repeat("abcdefghi/", 20) + "a", want: "201 characters; choose one with 200 at most"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			err := config.CheckName(row.have)

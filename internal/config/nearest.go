@@ -3,9 +3,11 @@ package config
 import "strings"
 
 // nearest returns the candidate with the smallest edit distance to name, or ""
-// when none is near enough to be what was meant.
+// when none is near enough to be what was meant: what comes before the last dot,
+// or is in every variable's name, makes nothing near.
 func nearest(name string, candidates []string) string {
-	best, bestDistance := "", len(name)/2+2
+	own := strings.TrimPrefix(name[strings.LastIndexByte(name, '.')+1:], EnvPrefix)
+	best, bestDistance := "", len(own)/3+2
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance {
 			best, bestDistance = c, d

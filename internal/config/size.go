@@ -30,7 +30,7 @@ func ParseSize(s string) (Size, error) {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 0 || n > (1<<63-1)/factor {
-		return 0, fmt.Errorf("got %q, want a size such as 64MiB or 1GiB", s)
+		return 0, fmt.Errorf("got %q; write a size such as 64MiB or 1GiB", s)
 	}
 	return Size(n * factor), nil
 }

@@ -48,11 +48,11 @@ func (c *Config) validate() error {
 func (c *Config) checkTimes() error {
 	switch {
 	case c.Sync.Heartbeat < leastHeartbeat:
-		return fmt.Errorf("sync.heartbeat: got %v, want at least %v", c.Sync.Heartbeat, leastHeartbeat)
+		return fmt.Errorf("sync.heartbeat: got %v; write at least %v", c.Sync.Heartbeat, leastHeartbeat)
 	case c.Sync.WALLimit < leastWALLimit:
-		return fmt.Errorf("sync.wal-limit: got %v, want at least %v", c.Sync.WALLimit, Size(leastWALLimit))
+		return fmt.Errorf("sync.wal-limit: got %v; write at least %v", c.Sync.WALLimit, Size(leastWALLimit))
 	case c.Backoff.Cap <= 0 || c.Backoff.Cap < c.Sync.Interval:
-		return fmt.Errorf("backoff.cap: got %v, want more than zero and no less than sync.interval, %v",
+		return fmt.Errorf("backoff.cap: got %v; write more than zero and no less than sync.interval, %v",
 			c.Backoff.Cap, c.Sync.Interval)
 	}
 	return nil
@@ -69,7 +69,7 @@ func (c *Config) checkChoices() error {
 	} {
 		if !slices.Contains(choice.want, choice.got) {
 			list := strings.Join(slices.DeleteFunc(choice.want, func(s string) bool { return s == "" }), ", ")
-			return fmt.Errorf("%s: got %q, want one of %s", choice.name, choice.got, list)
+			return fmt.Errorf("%s: got %q; write one of %s", choice.name, choice.got, list)
 		}
 	}
 	return nil

@@ -71,11 +71,11 @@ func checkTXID(files []File, txid ltx.TXID) error {
 	}
 	switch {
 	case above == 0:
-		return fmt.Errorf("%w: TXID %s is after the last, %s", ErrTarget, txid, below)
+		return fmt.Errorf("%w: TXID %s is after the last, %s; ask for that one or an earlier one", ErrTarget, txid, below)
 	case below == 0:
-		return fmt.Errorf("%w: TXID %s is before the first, %s", ErrTarget, txid, above)
+		return fmt.Errorf("%w: TXID %s is before the first, %s; ask for that one or a later one", ErrTarget, txid, above)
 	case covered:
-		return fmt.Errorf("%w: TXID %s is merged with its neighbours; the nearest kept are %s and %s",
+		return fmt.Errorf("%w: TXID %s is merged with its neighbours; the nearest kept are %s and %s; ask for one of them",
 			ErrTarget, txid, below, above)
 	default:
 		return &GapError{Min: below + 1, Max: nextAfter(files, below) - 1, Target: txid}

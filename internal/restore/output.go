@@ -72,7 +72,7 @@ func (o *output) inspect() error {
 	case info.IsDir():
 		return fmt.Errorf("%w: %s is a directory; name a file in it", ErrExists, o.path)
 	case !o.force:
-		return fmt.Errorf("%w: choose another path, or replace it with --force", ErrExists)
+		return fmt.Errorf("%w; choose another path, or replace it with --force", ErrExists)
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is not a regular file; choose another path", ErrExists, o.path)
 	default:

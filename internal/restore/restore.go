@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/superfly/ltx"
@@ -199,6 +201,10 @@ func hint(err error) string {
 		return "; restore that one with --txid"
 	case errors.Is(err, blob.ErrNotFound):
 		return "; an object was removed meanwhile, so restore again"
+	case strings.Contains(err.Error(), "; "):
+		return ""
+	case errors.As(err, new(*fs.PathError)):
+		return "; choose another path, or make that one writable"
 	}
 	return ""
 }

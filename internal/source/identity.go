@@ -151,7 +151,7 @@ func checkWritable(path string) error {
 }
 
 func missing(path string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return fmt.Errorf("%w: no file at %s; check the path on this host", ErrMissing, path)
 	}
 	return denied(path, err)
@@ -159,7 +159,7 @@ func missing(path string, err error) error {
 
 func denied(path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w: %s cannot be opened for reading and writing by user %d; SQLite needs both for the file and its directory", ErrPermission, path, os.Geteuid())
+		return fmt.Errorf("%w: %s cannot be opened for reading and writing by user %d; give that user both, for the file and its directory", ErrPermission, path, os.Geteuid())
 	}
 	return fmt.Errorf("open %s: %w", path, err)
 }

@@ -87,6 +87,9 @@ var causes = []struct{ has, means string }{
 	{"i/o timeout", "timed out"},
 	{"deadline exceeded", "timed out"},
 	{"Unauthenticated", "access denied, by its API key or certificate"},
+	{"error reading server preface", "something else than Temporal answers there"},
+	{"unexpected HTTP status", "something else than Temporal answers there"},
+	{"invalid target address", "that is no address, which looks like host:7233"},
 	{"PermissionDenied", "access denied, by its API key or certificate"},
 }
 

@@ -24,17 +24,6 @@ type Entry struct {
 	Phase   workflows.Phase // empty where the namespace has no search attributes
 }
 
-// Keys of a workflow's memo: what a listing has to show.
-const (
-	memoHost    = "host"
-	memoPath    = "path"
-	memoReplica = "replica"
-)
-
-func memoOf(s workflows.Spec) map[string]any {
-	return map[string]any{memoHost: s.Host, memoPath: s.Path, memoReplica: s.Replica}
-}
-
 // List returns all registered databases in the order of their names.
 func (c *Control) List(ctx context.Context) ([]Entry, error) {
 	entries := []Entry{}
@@ -62,12 +51,12 @@ func entryOf(info *workflowpb.WorkflowExecutionInfo) Entry {
 	e := Entry{
 		Name:    strings.TrimPrefix(info.GetExecution().GetWorkflowId(), workflows.WorkflowID("")),
 		Host:    text(attributes[workflows.AttributeHost.GetName()]),
-		Path:    text(memo[memoPath]),
-		Replica: text(memo[memoReplica]),
+		Path:    text(memo[workflows.MemoPath]),
+		Replica: text(memo[workflows.MemoReplica]),
 		Phase:   workflows.Phase(text(attributes[workflows.AttributePhase.GetName()])),
 	}
 	if e.Host == "" {
-		e.Host = text(memo[memoHost])
+		e.Host = text(memo[workflows.MemoHost])
 	}
 	return e
 }

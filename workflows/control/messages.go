@@ -47,15 +47,16 @@ func (c *Control) tell(ctx context.Context, name, update, signal, reason string)
 func (c *Control) Sync(ctx context.Context, name string) (workflows.Synced, error) {
 	var synced workflows.Synced
 	err := c.update(ctx, name, workflows.UpdateSync, workflows.Message{ID: uuid.NewString()}, &synced)
-	return synced, explain(err, "nothing was synced")
+	return synced, explain(err, "nothing is synced until one does")
 }
 
 // Stop ends the replication of a database, with a final pass unless skip says
-// otherwise. The replica stays.
+// otherwise. The replica stays. The service may hand a request that met
+// ErrNoAnswer to a worker that comes later.
 func (c *Control) Stop(ctx context.Context, name string, skip bool) (workflows.Stopped, error) {
 	var stopped workflows.Stopped
 	err := c.update(ctx, name, workflows.UpdateStop, workflows.StopRequest{ID: uuid.NewString(), SkipFinalPass: skip}, &stopped)
-	return stopped, explain(err, name+" goes on when one does")
+	return stopped, explain(err, name+" is not stopped before one does")
 }
 
 func explain(err error, consequence string) error {

@@ -50,7 +50,8 @@ func (c *Control) Register(ctx context.Context, r workflows.Registration) (Regis
 // that another database has is refused with ErrTaken.
 //
 // A database that was registered before needs a worker that answers, or nothing
-// has changed: ErrNoAnswer.
+// has changed yet: ErrNoAnswer. The service may hand the request to one that
+// comes later.
 func (c *Registrar) Register(ctx context.Context, r workflows.Registration) (Registered, error) {
 	if err := c.checkOthers(r.Spec); err != nil {
 		return Registered{}, err
@@ -59,7 +60,7 @@ func (c *Registrar) Register(ctx context.Context, r workflows.Registration) (Reg
 	if err != nil {
 		return Registered{}, err
 	}
-	in := workflows.Input{Spec: r.Spec, UseSearchAttributes: c.searchAttributes}
+	in := workflows.Input{Spec: r.Spec, UseSearchAttributes: c.searchAttributes, Wait: r.Wait}
 	res := Registered{New: !known}
 	err = again(ctx, func() error {
 		handle, err := c.updateWithStart(ctx, in, r)
@@ -71,7 +72,7 @@ func (c *Registrar) Register(ctx context.Context, r workflows.Registration) (Reg
 	err = translate(r.Name, err)
 	if errors.Is(err, ErrNoAnswer) && ctx.Err() == nil {
 		if known {
-			return Registered{}, noAnswer(r.Name + " stays as it was")
+			return Registered{}, noAnswer(r.Name + " stays as it is until one does")
 		}
 		res.Unanswered = true
 		return res, nil
@@ -83,10 +84,8 @@ func (c *Registrar) Register(ctx context.Context, r workflows.Registration) (Reg
 func (c *Control) updateWithStart(ctx context.Context, in workflows.Input, r workflows.Registration) (client.WorkflowUpdateHandle, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	options := workflows.StartOptions(in)
-	options.Memo = memoOf(in.Spec)
 	return c.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-		StartWorkflowOperation: c.client.NewWithStartWorkflowOperation(options, workflows.TypeReplicateDatabase, in),
+		StartWorkflowOperation: c.client.NewWithStartWorkflowOperation(workflows.StartOptions(in), workflows.TypeReplicateDatabase, in),
 		UpdateOptions: client.UpdateWorkflowOptions{
 			UpdateName:   workflows.UpdateRegister,
 			Args:         []any{r},

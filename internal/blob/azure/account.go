@@ -37,7 +37,7 @@ const (
 func resolve(u blob.URL, c Credentials) (account, error) {
 	named := cmp.Or(u.Account, c.Account)
 	if u.Account != "" && c.Account != "" && u.Account != c.Account {
-		return account{}, fmt.Errorf("%w: the URL names account %s, the credentials are for %s", blob.ErrConfig, u.Account, c.Account)
+		return account{}, fmt.Errorf("%w: the URL names account %s, AZURE_STORAGE_ACCOUNT names %s; correct one of them", blob.ErrConfig, u.Account, c.Account)
 	}
 	acc := account{name: named, key: strings.TrimSpace(c.AccountKey), sas: strings.TrimPrefix(strings.TrimSpace(c.SAS), "?")}
 	endpoint := cmp.Or(u.Endpoint, c.Endpoint)
@@ -47,7 +47,7 @@ func resolve(u blob.URL, c Credentials) (account, error) {
 			return account{}, err
 		}
 		if named != "" && cs.name != "" && cs.name != named {
-			return account{}, fmt.Errorf("%w: the URL or AZURE_STORAGE_ACCOUNT names account %s, the connection string is for %s", blob.ErrConfig, named, cs.name)
+			return account{}, fmt.Errorf("%w: the URL or AZURE_STORAGE_ACCOUNT names account %s, the connection string is for %s; correct one of them", blob.ErrConfig, named, cs.name)
 		}
 		acc = account{name: cmp.Or(cs.name, named), key: cs.key, sas: cs.sas}
 		endpoint = cmp.Or(endpoint, cs.endpoint)

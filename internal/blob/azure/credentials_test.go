@@ -86,7 +86,7 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		{"no account anywhere", "abs://backups/a", azure.Credentials{}, blob.ErrConfig, "no storage account"},
 		{"a key without account", "abs://backups/a?endpoint=http://f", azure.Credentials{AccountKey: secret}, blob.ErrConfig, "no storage account"},
-		{"two accounts", "abs://shop@backups/a", azure.Credentials{Account: "other", AccountKey: secret}, blob.ErrConfig, "the credentials are for other"},
+		{"two accounts", "abs://shop@backups/a", azure.Credentials{Account: "other", AccountKey: secret}, blob.ErrConfig, "AZURE_STORAGE_ACCOUNT names other; correct one of them"},
 		{"two accounts in strings", "abs://shop@backups/a", azure.Credentials{ConnectionString: "AccountName=other;AccountKey=" + secret},
 			blob.ErrConfig, "the connection string is for other"},
 		{"a key that is not base64", "abs://shop@backups/a", azure.Credentials{AccountKey: secret + "!"}, blob.ErrDenied, "not base64; check AZURE_STORAGE_KEY"},

@@ -90,7 +90,9 @@ func (s *Store) fail(op, key string, kind error, detail string) error {
 		what, todo = kind.Error()+" to "+where, s.hint
 	case blob.ErrNoContainer:
 		what, todo = kind.Error()+": "+where, "create it, or check the replica URL"
-	case blob.ErrUnavailable, blob.ErrThrottled:
+	case blob.ErrUnavailable:
+		what, todo = kind.Error()+": "+where, "check the replica URL, and that this host reaches the store"
+	case blob.ErrThrottled:
 		what = kind.Error() + ": " + where
 	case blob.ErrNotFound, blob.ErrExists:
 		what, detail = kind.Error()+" in "+where, ""
@@ -126,7 +128,7 @@ func reason(err error) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errStalled):
 		return "no answer in time"
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return "no such host " + dns.Name + ": is the account's name right?"
+		return "no such host " + dns.Name
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if len(text) > 200 || strings.Contains(text, "sig=") {

@@ -86,7 +86,7 @@ func TestSASWithoutTheRightToWrite(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	for _, tt := range []struct{ name, endpoint, says string }{
 		{"nobody listens", "http://" + mustFreeAddress(t) + "/shop", "connection refused"},
-		{"no such host", "http://shop.blob.invalid", "is the account's name right?"},
+		{"no such host", "http://shop.blob.invalid", "no such host shop.blob.invalid); check the replica URL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store, err := azure.New(blob.URL{Scheme: blob.SchemeAzure, Account: "shop", Container: "backups", Endpoint: tt.endpoint},

@@ -18,6 +18,15 @@ func SetTimes(t *testing.T, answer, stall time.Duration) {
 	answerTime, stallTime = answer, stall
 }
 
+// SetFirstByte shortens how long the beginning of any answer may take, until t
+// ends. Tests that use it do not run in parallel.
+func SetFirstByte(t *testing.T, first time.Duration) {
+	old := transport
+	t.Cleanup(func() { transport = old })
+	transport = transport.Clone()
+	transport.ResponseHeaderTimeout = first
+}
+
 // SetIdentity replaces the process's identity until t ends.
 func SetIdentity(t *testing.T, cred azcore.TokenCredential) {
 	old := identity

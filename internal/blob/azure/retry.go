@@ -13,6 +13,7 @@ import (
 const (
 	tries       = 3
 	dialTimeout = 3 * time.Second // three of them and the pauses are about 10 s
+	firstByte   = 9 * time.Second // of an answer, once all was sent; three of them are under 30 s
 	slowestLink = 64 << 10        // bytes per second for one request; slower ones never succeed
 )
 
@@ -51,6 +52,7 @@ var transport = &http.Transport{
 	Proxy:                 http.ProxyFromEnvironment,
 	DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 	TLSHandshakeTimeout:   dialTimeout,
+	ResponseHeaderTimeout: firstByte,
 	ExpectContinueTimeout: time.Second,
 	MaxIdleConns:          128,
 	MaxIdleConnsPerHost:   64,
