@@ -88,7 +88,8 @@ type site struct {
 	env    []string
 	config string
 
-	namespace string // of Temporal; empty for the one that all tests share
+	namespace string              // of Temporal; empty for the one that all tests share
+	as        *syscall.Credential // whom its worker runs as; nil for this user
 }
 
 // newSite makes a host whose databases go to a fresh container, reached at
@@ -153,7 +154,7 @@ func (s *site) start(env []string, name string, args ...string) *process {
 	p := &process{Cmd: exec.Command(program(s.t, name), args...), out: &lockedBuffer{}, done: make(chan struct{})}
 	p.Env = append(append([]string(nil), s.env...), env...)
 	p.Stdout, p.Stderr = p.out, p.out
-	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: s.as}
 	if err := p.Start(); err != nil {
 		s.t.Fatal(err)
 	}
