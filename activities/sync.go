@@ -2,8 +2,10 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
@@ -15,6 +17,8 @@ import (
 // or window is a success.
 func (a *HostActivities) Sync(ctx context.Context, in SyncInput) (SyncResult, error) {
 	defer a.attempts.enter(in.Database.Name)()
+	ctx, end := enduring(ctx)
+	defer end()
 	t := a.begin(ctx, in)
 	res, err := a.Host.Sync(ctx, t.window(), t.passed)
 	progress := t.start.Progress.After(progressOf(res.Progress))
@@ -25,6 +29,35 @@ func (a *HostActivities) Sync(ctx context.Context, in SyncInput) (SyncResult, er
 		return SyncResult{}, t.failed(err, res.Passes > 0, progress)
 	}
 	return t.succeeded(res, progress), nil
+}
+
+// enduring returns a context that outlives a service that does not answer: the
+// SDK cancels an activity's context as soon as one heartbeat could not be
+// delivered, and a control plane that is away must not stop replication. A
+// cancellation that was meant, by the workflow, the service or the worker's end,
+// passes.
+func enduring(ctx context.Context) (context.Context, context.CancelFunc) {
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); meant(cause) {
+			cancel(cause)
+		}
+	})
+	return work, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// meant tells whether somebody wants the activity to end, for cause.
+func meant(cause error) bool {
+	var canceled *temporal.CanceledError
+	var gone *serviceerror.NotFound
+	var inactive *serviceerror.NamespaceNotActive
+	var unknown *serviceerror.NamespaceNotFound
+	return errors.Is(cause, context.Canceled) || errors.As(cause, &canceled) || errors.As(cause, &gone) ||
+		errors.As(cause, &inactive) || errors.As(cause, &unknown) ||
+		errors.Is(cause, activity.ErrActivityPaused) || errors.Is(cause, activity.ErrActivityReset)
 }
 
 // attempt is one attempt at a window.
