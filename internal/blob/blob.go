@@ -41,6 +41,9 @@ type Store interface {
 	// is durable and complete; a reader never sees a part of it. An error from
 	// body ends the put and is returned; nothing exists under key then. After any
 	// other error the object may exist, complete.
+	//
+	// What is stored of meta is what it holds when body has come to its end: a
+	// caller may add to it until then, for what is only known at the end.
 	Put(ctx context.Context, key string, body io.Reader, meta Metadata) (int64, error)
 
 	// Get reads length bytes from offset; a negative length reads to the end.

@@ -325,6 +325,9 @@ func (s *slot) closeSource() error {
 // close closes everything, in order.
 func (s *slot) close() error {
 	err := s.closeSource()
+	if s.shipper != nil {
+		err = errors.Join(err, s.shipper.Close())
+	}
 	if s.dir != nil {
 		err = errors.Join(err, s.dir.Close())
 	}

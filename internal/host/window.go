@@ -160,7 +160,7 @@ func (r *windowRun) finish(ctx context.Context) {
 	defer r.slot.unlock()
 	err := ship.RemoveToken(r.slot.host.dirOf(r.slot.wanted()))
 	if r.slot.shipper != nil {
-		err = errors.Join(err, r.slot.shipper.Save())
+		err = errors.Join(err, r.slot.shipper.Rest())
 	}
 	if err != nil {
 		r.slot.host.opts.Log.Warn("state was not saved", "db", r.window.Name, "err", err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/superfly/ltx"
 
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
@@ -20,6 +21,11 @@ type Draft struct {
 	Position wal.Position // what the replica holds once the object is there
 	From     int64        // offset in the log where the object's frames begin; unused when Position.Frame is 0
 	Writer   string       // 32 hex digits
+
+	// Digest of the whole database after the object. Where it is known only when
+	// all pages were emitted, Late is asked for it then.
+	Digest digest.Digest        `json:",omitzero"`
+	Late   func() digest.Digest `json:"-"`
 
 	// SpillDir is a directory for the page index of an object with more than a
 	// million pages, 13 bytes or so each. Empty keeps the index in memory, at
@@ -37,6 +43,7 @@ func (d Draft) object() Object {
 		Writer: d.Writer,
 		Chain:  d.Position.Chain,
 		Boot:   d.Position.Boot,
+		Digest: d.Digest,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/plan"
 )
 
@@ -16,6 +17,7 @@ const (
 	writerKey = "holdfastwriter"
 	chainKey  = "holdfastchain" // two words of 8 hex digits
 	bootKey   = "holdfastboot"
+	digestKey = "holdfastdigest"
 )
 
 // encodeMetadata returns what is stored beside o's bytes. Empty values are left
@@ -29,6 +31,9 @@ func encodeMetadata(o Object) blob.Metadata {
 	}
 	if o.Boot != "" {
 		meta[bootKey] = o.Boot
+	}
+	if o.Digest != 0 {
+		meta[digestKey] = o.Digest.String()
 	}
 	return meta
 }
@@ -51,6 +56,9 @@ func decodeInfo(info blob.Info) (Object, error) {
 	}
 	if chain, err := strconv.ParseUint(lookup(info.Metadata, chainKey), 16, 64); err == nil {
 		o.Chain = [2]uint32{uint32(chain >> 32), uint32(chain)}
+	}
+	if d, err := digest.Parse(lookup(info.Metadata, digestKey)); err == nil {
+		o.Digest = d
 	}
 	if format := lookup(info.Metadata, formatKey); format != "" {
 		o.Format, err = strconv.Atoi(format)

@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
 )
 
 // errPutEnded is what the encoder meets when the store has stopped reading.
@@ -22,7 +24,8 @@ func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error)
 		return Object{}, err
 	}
 	body, w := io.Pipe()
-	put := r.putAsync(ctx, d.object(), body)
+	meta := encodeMetadata(d.object())
+	put := r.putAsync(ctx, d.object(), body, meta)
 	ended := false
 	defer func() { // pages may panic
 		if !ended {
@@ -31,6 +34,10 @@ func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error)
 		}
 	}()
 	encodeErr := Encode(w, d, pages)
+	if encodeErr == nil && d.Late != nil {
+		d.Digest = d.Late()
+		meta[digestKey] = d.Digest.String() // the store reads it after the end of the body
+	}
 	w.CloseWithError(encodeErr) // nil is the end of the body
 	ended = true
 	result := <-put
@@ -40,6 +47,7 @@ func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error)
 	if encodeErr != nil && result.err == nil {
 		return Object{}, fmt.Errorf("put %s: %w", result.object.Key(), encodeErr)
 	}
+	result.object.Digest = d.Digest
 	return result.object, result.err
 }
 
@@ -49,10 +57,10 @@ type putResult struct {
 }
 
 // putAsync puts body as o on a goroutine of its own, which ends when body does.
-func (r *Replica) putAsync(ctx context.Context, o Object, body *io.PipeReader) <-chan putResult {
+func (r *Replica) putAsync(ctx context.Context, o Object, body *io.PipeReader, meta blob.Metadata) <-chan putResult {
 	done := make(chan putResult, 1)
 	go func() {
-		object, err := r.put(ctx, o, body)
+		object, err := r.put(ctx, o, body, meta)
 		body.CloseWithError(errPutEnded)
 		done <- putResult{object, err}
 	}()
@@ -77,11 +85,11 @@ func (r *Replica) PutEncoded(ctx context.Context, d Draft, body io.Reader) (Obje
 	if !bytes.Equal(got[:], want) {
 		return Object{}, fmt.Errorf("%w: the encoded %s has another header than was announced", ErrDamaged, d.object().Key())
 	}
-	return r.put(ctx, d.object(), io.MultiReader(bytes.NewReader(got[:]), body))
+	return r.put(ctx, d.object(), io.MultiReader(bytes.NewReader(got[:]), body), encodeMetadata(d.object()))
 }
 
-func (r *Replica) put(ctx context.Context, o Object, body io.Reader) (Object, error) {
-	size, err := r.store.Put(ctx, o.Key(), body, encodeMetadata(o))
+func (r *Replica) put(ctx context.Context, o Object, body io.Reader, meta blob.Metadata) (Object, error) {
+	size, err := r.store.Put(ctx, o.Key(), body, meta)
 	if err != nil {
 		return Object{}, fmt.Errorf("put %s: %w", o.Key(), err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/superfly/ltx"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/plan"
 )
 
@@ -54,6 +55,8 @@ type Object struct {
 	Writer string    // 32 hex digits
 	Chain  [2]uint32 // checksum words of the last frame in the log; zero when none was read
 	Boot   string    // boot id of the machine that wrote it
+
+	Digest digest.Digest // of the whole database after the object; 0 when it does not say
 }
 
 // Key returns the name of o in its store.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/mem"
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
 	"github.com/holdfast-db/holdfast/internal/wal"
@@ -107,6 +108,7 @@ func (h *history) put(level int, lo, hi ltx.TXID, pgnos []uint32, state []byte) 
 	d := replica.Draft{
 		Level: level, Min: lo, Max: hi, Created: at(hi), Writer: writer,
 		Position: wal.Position{PageSize: h.pageSize, Commit: uint32(len(state) / size)},
+		Digest:   digestOf(state, h.pageSize),
 	}
 	mustPut(h.t, h.replica, d, func(emit func(uint32, []byte) error) error {
 		for _, pgno := range pgnos {
@@ -116,6 +118,14 @@ func (h *history) put(level int, lo, hi ltx.TXID, pgnos []uint32, state []byte) 
 		}
 		return nil
 	})
+}
+
+func digestOf(state []byte, pageSize uint32) digest.Digest {
+	h := digest.Hasher{PageSize: pageSize}
+	for off, size := 0, int(pageSize); off < len(state); off += size {
+		h.Add(uint32(off/size)+1, state[off:off+size])
+	}
+	return h.Digest(uint32(len(state)) / pageSize)
 }
 
 func mustPut(t testing.TB, r *replica.Replica, d replica.Draft, pages replica.Pages) {

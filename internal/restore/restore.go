@@ -23,6 +23,7 @@ import (
 	"github.com/superfly/ltx"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 )
@@ -99,7 +100,8 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err := a.applyAll(ctx, chain); err != nil {
 		return Result{}, err
 	}
-	if err := img.finish(); err != nil {
+	last := chain[len(chain)-1]
+	if err := img.finish(digestOf(objects, last)); err != nil {
 		return Result{}, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -108,11 +110,21 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err := out.publish(img.path()); err != nil {
 		return Result{}, err
 	}
-	last := chain[len(chain)-1]
 	return Result{
 		TXID: last.Max, Created: last.Created, PageSize: img.pageSize, Pages: img.commit, Bytes: img.size(),
 		Objects: len(chain), Fetched: a.progress.Bytes,
 	}, nil
+}
+
+// digestOf returns the digest of the whole database that the object behind f
+// names; 0 if it names none.
+func digestOf(objects []replica.Object, f plan.File) digest.Digest {
+	for _, o := range objects {
+		if o.File == f {
+			return o.Digest
+		}
+	}
+	return 0
 }
 
 // applier writes the objects of a chain into an image.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -201,12 +202,12 @@ func TestRunGivesThePageThatWasCutOffInBetween(t *testing.T) {
 	h := newHistory(t, 512)
 	h.ship(image(512, 3, 1), true)
 	h.put(0, 2, 2, []uint32{1}, image(512, 2, 2))
-	h.put(0, 3, 3, []uint32{1}, image(512, 3, 3))
 	want := append(image(512, 3, 3)[:512], h.states[1][512:]...)
+	h.put(0, 3, 3, []uint32{1}, want)
 	got, _ := h.mustRestore(restore.Options{Output: filepath.Join(t.TempDir(), "out.db")})
 	sqlitetest.Same(t, got, want, 512)
 
-	h.put(1, 2, 3, []uint32{1}, image(512, 3, 3)) // as a merge of the last two is
+	h.put(1, 2, 3, []uint32{1}, want) // as a merge of the last two is
 	h.remove(0, 2, 2)
 	got, _ = h.mustRestore(restore.Options{Output: filepath.Join(t.TempDir(), "out.db")})
 	sqlitetest.Same(t, got, want, 512)
@@ -281,4 +282,29 @@ func TestRunTellsItsProgress(t *testing.T) {
 	if last.Objects != 2 || last.ObjectsTotal != 2 || last.Bytes != last.BytesTotal || last.Bytes != result.Fetched {
 		t.Errorf("at the end %+v, fetched %d", last, result.Fetched)
 	}
+}
+
+// TestAnObjectOfAnotherHistoryIsNoticed puts a sound object of another database in
+// the place of one with the same TXID.
+func TestAnObjectOfAnotherHistoryIsNoticed(t *testing.T) {
+	h, other := newHistory(t, 512), newHistory(t, 512)
+	for i := range 3 {
+		h.ship(image(512, 4, byte(i)), false)
+		other.ship(image(512, 4, byte(10+i)), false)
+	}
+	body, err := other.store.Get(t.Context(), replica.Key(0, 2, 2), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.edit(0, 2, 2, func([]byte) []byte { return foreign })
+	out := filepath.Join(t.TempDir(), "out.db")
+	_, err = restore.Run(t.Context(), h.replica, restore.Options{Output: out, Target: plan.Target{TXID: 2}})
+	if !errors.Is(err, restore.ErrUnsound) || !strings.Contains(err.Error(), "digest") {
+		t.Errorf("got %v, want that the digest is another", err)
+	}
+	assertFiles(t, filepath.Dir(out))
 }

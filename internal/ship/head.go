@@ -32,6 +32,15 @@ func (s *Shipper) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.trust(ctx, head, position); err != nil {
+		return err
+	}
+	if head.Max != s.state.TXID {
+		s.state.Equal = wal.Position{}
+	}
+	if at := s.state.Equal; at.PageSize == position.PageSize && at.Commit == position.Commit && head.Writer == s.state.Writer {
+		position = at
+	}
 	var clean source.Stamp
 	if head.Max == s.state.TXID && position == s.state.Position {
 		clean = s.state.Clean
@@ -52,10 +61,11 @@ func (s *Shipper) settle(ctx context.Context) error {
 // machine sleeps.
 func wallClock() time.Time { return time.Now().Round(0) }
 
-// discardSpool removes what was spooled to go on from a state that another
-// writer's head has taken the place of. All pages will be taken instead.
+// discardSpool removes what was spooled, when it cannot be shipped any more: all
+// pages will be compared instead. The newest goes first, so that what a crash
+// leaves still follows the head.
 func (s *Shipper) discardSpool() error {
-	for _, e := range slices.Clone(s.spool.entries) {
+	for _, e := range slices.Backward(slices.Clone(s.spool.entries)) {
 		if err := s.spool.drop(e.Max); err != nil {
 			return source.Classify(err)
 		}
@@ -129,11 +139,18 @@ func (s *Shipper) Save() error {
 // SaveClosed writes the local state after the database was closed with stamp
 // (zero: not cleanly).
 func (s *Shipper) SaveClosed(stamp source.Stamp) error {
+	s.mark()
 	s.state.Clean = source.Stamp{}
 	if s.settled && len(s.spool.entries) == 0 {
 		s.state.Clean = stamp
 	}
 	s.settled = false
+	return s.Save()
+}
+
+// Rest is Save for when a window ends: the page digests are brought to disk too.
+func (s *Shipper) Rest() error {
+	s.mark()
 	return s.Save()
 }
 

@@ -44,6 +44,7 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 	if errors.Is(err, errAgain) || errors.Is(err, errLongTail) || errors.Is(err, source.ErrMoved) || errors.Is(err, source.ErrBusy) {
 		err = nil // what it was about to ship, the next pass does
 	}
+	s.markIfDue()
 	return errors.Join(err, s.Save())
 }
 
@@ -68,10 +69,10 @@ func (s *Shipper) hard(ctx context.Context, out *Outcome) error {
 	var c *source.Changeset
 	var tail pages
 	err := s.db.HoldWriters(func() (err error) {
-		if c, err = s.db.Capture(0); err != nil {
+		if c, err = s.db.Capture(0, s.force()); err != nil {
 			return err
 		}
-		if c.Full || c.PageCount() > tailPages {
+		if c.Rule != "" || c.PageCount() > tailPages {
 			c = nil
 			return errors.Join(errLongTail, s.db.Dropped())
 		}

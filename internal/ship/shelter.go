@@ -23,13 +23,17 @@ func (s *Shipper) shelter(cause error) error {
 	if err != nil || behind <= s.opts.WALLimit {
 		return cause
 	}
-	if err := s.Shelter(); errors.Is(err, errSpoolFull) {
+	if err := s.Shelter(); errors.Is(err, errSpoolFull) || errors.Is(err, errNoSpool) {
 		return fmt.Errorf("%w; and %v", cause, err)
 	} else if err != nil {
 		return fmt.Errorf("%w; while the store is away: %v", err, cause)
 	}
 	return cause
 }
+
+// errNoSpool says that what waits cannot be spooled: all pages have to be looked at
+// when the store is back, so that nothing of the log is needed.
+var errNoSpool = errors.New("all pages wait to be compared, which the spool cannot hold")
 
 // errSpoolFull says that the spool has all that it may have.
 var errSpoolFull = errors.New("spool is full")
@@ -52,14 +56,17 @@ func (s *Shipper) Shelter() error {
 
 // spoolAll captures all that waits and puts it into the spool.
 func (s *Shipper) spoolAll() error {
-	c, err := s.db.Capture(0)
+	c, err := s.db.Capture(0, s.force())
 	if err != nil {
 		return err
+	}
+	if c.Rule != "" {
+		return errors.Join(errNoSpool, s.db.Dropped())
 	}
 	if c.Empty() {
 		return s.db.Shipped(c)
 	}
-	if size := int64(c.PageCount()) * int64(s.db.PageSize()); s.spool.bytes()+size > spoolLimit || c.Full && size > s.opts.WALLimit {
+	if size := int64(c.PageCount()) * int64(s.db.PageSize()); s.spool.bytes()+size > spoolLimit {
 		err := fmt.Errorf("%w: %d more bytes would be too many of the application's disk", errSpoolFull, size)
 		return errors.Join(err, s.db.Dropped())
 	}
@@ -106,28 +113,69 @@ func (s *Shipper) drainOne(ctx context.Context, e replica.Draft, out *Outcome) e
 		return err
 	}
 	if !done {
-		position := s.state.Position
-		to := replica.Draft{Level: e.Level, Min: s.head.Max + 1, Max: s.head.Max + 1}
-		if e.Level != 0 {
-			to.Min = 1
-		}
-		if err := s.checkFree(ctx, to); err != nil {
+		if err := s.putSpooled(ctx, e, out); err != nil {
 			return err
 		}
-		object, err := s.spool.put(ctx, s.opts.Replica, e, to.Max)
-		if errors.Is(err, blob.ErrExists) {
-			return s.collide(ctx, to)
-		}
-		if err != nil {
-			return err
-		}
-		s.advance(object, e, out)
-		s.state.Position = position // the database is as far as the spool's end
 	}
 	if err := s.spool.drop(e.Max); err != nil {
 		return source.Classify(err)
 	}
 	return s.Save()
+}
+
+// putSpooled ships e. The database itself is as far as the end of the spool, which
+// is where the position stays.
+func (s *Shipper) putSpooled(ctx context.Context, e replica.Draft, out *Outcome) error {
+	change, err := s.digests.Begin(e.Position.PageSize, e.Position.Commit)
+	if err != nil {
+		return source.Classify(err)
+	}
+	known := s.digests.Trusted()
+	if err := s.spool.read(e, change.Page); err != nil {
+		return s.spoolDamaged(err)
+	}
+	to := s.head.Max + 1
+	if known {
+		e.Digest = change.Digest()
+	}
+	object, err := s.spool.put(ctx, s.opts.Replica, e, to)
+	if errors.Is(err, blob.ErrExists) {
+		return s.collide(ctx, replica.Draft{Min: to, Max: to})
+	}
+	if err != nil {
+		return err
+	}
+	if known {
+		s.applied(change, object)
+	}
+	position := s.state.Position
+	s.advance(object, e, out)
+	s.state.Position = position
+	return nil
+}
+
+// spoolDamaged gives up what waits in the spool if err says that a file of it is
+// not what was written: the database itself has the latest state.
+func (s *Shipper) spoolDamaged(err error) error {
+	if !errors.Is(err, replica.ErrDamaged) {
+		return err
+	}
+	s.opts.Log.Error("gave up the spool: states from the outage cannot be restored one by one, the latest can", "db", s.opts.Name, "files", len(s.spool.entries), "err", err)
+	return s.giveUpSpool(source.RuleSpool)
+}
+
+// giveUpSpool removes what waits in the spool. All pages are compared instead, by
+// rule, once the store is there.
+func (s *Shipper) giveUpSpool(rule source.Rule) error {
+	s.demand = rule
+	if err := s.discardSpool(); err != nil {
+		return err
+	}
+	s.settled = false // the position is that of the head again
+	if err := s.Save(); err != nil {
+		return err
+	}
+	return errAgain
 }
 
 // alreadyThere tells whether the replica holds e: its put had got through, and

@@ -22,9 +22,11 @@ import (
 	"github.com/superfly/ltx"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/source"
+	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
 const (
@@ -83,6 +85,9 @@ type Shipper struct {
 	state State
 	spool *spool
 
+	digests digests
+	demand  source.Rule // why the next capture must look at all pages; empty when the log decides
+
 	settled bool           // head is what the replica holds, and position follows from it
 	head    replica.Object // newest object; zero for an empty replica
 	contact time.Time      // when the replica last answered
@@ -107,8 +112,15 @@ func New(opts Options, dir *Dir) (*Shipper, error) {
 	if err != nil {
 		return nil, source.Classify(err)
 	}
-	return &Shipper{opts: opts, dir: dir, state: state, spool: spool}, nil
+	table, err := digest.Open(filepath.Join(dir.path, digestsName))
+	if err != nil {
+		opts.Log.Warn("page digests cannot be read", "db", opts.Name, "err", err)
+	}
+	return &Shipper{opts: opts, dir: dir, state: state, spool: spool, digests: digests{Table: table}}, nil
 }
+
+// Close lets go of the page digests. It saves nothing.
+func (s *Shipper) Close() error { return s.digests.Close() }
 
 // Writer returns the identity under which this database is written.
 func (s *Shipper) Writer() string { return s.state.Writer }
@@ -164,14 +176,45 @@ func (s *Shipper) step(ctx context.Context, out *Outcome) (*source.Changeset, er
 	if err := s.drain(ctx, out); err != nil {
 		return nil, err
 	}
-	c, err := s.db.Capture(capturePages)
+	c, err := s.db.Capture(capturePages, s.force())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.put(ctx, c, c.Pages, out); err != nil {
+	if err := s.shipCaptured(ctx, c, out); err != nil {
 		return nil, errors.Join(err, s.db.Dropped())
 	}
 	return c, s.db.Shipped(c)
+}
+
+// shipCaptured puts c, or only what differs of it where it has all pages.
+func (s *Shipper) shipCaptured(ctx context.Context, c *source.Changeset, out *Outcome) error {
+	if c.Rule == "" {
+		return s.put(ctx, c, c.Pages, out)
+	}
+	total := c.PageCount()
+	if err := s.narrow(c); err != nil {
+		return err
+	}
+	s.opts.Log.Info("resyncing", "db", s.opts.Name, "rule", string(c.Rule), "pages", c.PageCount(), "of_pages", total)
+	if err := s.put(ctx, c, c.Pages, out); err != nil {
+		return err
+	}
+	return s.resynced(c, out)
+}
+
+// resynced notes that all pages were compared, and where that leaves us: if none
+// differed, no object says so.
+func (s *Shipper) resynced(c *source.Changeset, out *Outcome) error {
+	if c.Rule != source.RuleFirst {
+		out.Resyncs = append(out.Resyncs, c.Rule)
+	}
+	s.demand = ""
+	s.mark()
+	if !c.Empty() {
+		return nil
+	}
+	s.state.Position, s.state.Equal, s.state.Clean = c.End, c.End, source.Stamp{}
+	return s.Save()
 }
 
 // errAgain says that the replica is further on than was thought, by our own
@@ -184,24 +227,24 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, pages replica.Pa
 		return nil
 	}
 	d := s.draft(c, s.head.Max+1)
-	if c.Rule != "" {
-		s.sayResync(c)
-	}
 	if err := s.checkFree(ctx, d); err != nil {
 		return err
 	}
-	object, err := s.opts.Replica.Put(ctx, d, pages)
+	change, err := s.digests.Begin(c.End.PageSize, c.End.Commit)
+	if err != nil {
+		return source.Classify(err)
+	}
+	d.Late = change.Digest
+	object, err := s.opts.Replica.Put(ctx, d, digested(change, pages))
 	if errors.Is(err, blob.ErrExists) {
 		return s.collide(ctx, d)
 	}
 	if err != nil {
 		return err
 	}
+	s.applied(change, object)
 	s.advance(object, d, out)
 	out.Transactions += c.Transactions
-	if c.Full && c.Rule != source.RuleFirst {
-		out.Resyncs = append(out.Resyncs, c.Rule)
-	}
 	return nil
 }
 
@@ -246,7 +289,8 @@ func (s *Shipper) timestamp() time.Time {
 // advance makes object the head.
 func (s *Shipper) advance(object replica.Object, d replica.Draft, out *Outcome) {
 	s.head, s.contact, s.created = object, wallClock(), d.Created
-	s.state.TXID, s.state.Position, s.state.Clean = object.Max, d.Position, source.Stamp{}
+	s.state.TXID, s.state.Position = object.Max, d.Position
+	s.state.Equal, s.state.Clean = wal.Position{}, source.Stamp{}
 	out.Puts++
 	out.Bytes += object.Size
 	out.LastPut = s.contact
@@ -278,8 +322,4 @@ func name(writer string) string {
 // storeAway tells whether err means that the store could not be reached.
 func storeAway(err error) bool {
 	return errors.Is(err, blob.ErrUnavailable) || errors.Is(err, blob.ErrThrottled)
-}
-
-func (s *Shipper) sayResync(c *source.Changeset) {
-	s.opts.Log.Info("took all pages", "db", s.opts.Name, "rule", string(c.Rule), "pages", c.PageCount())
 }

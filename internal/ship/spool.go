@@ -112,27 +112,48 @@ func (s *spool) drop(txid ltx.TXID) error {
 	return nil
 }
 
+// read emits the pages of the entry e. An error that matches replica.ErrDamaged
+// says that its file is not what was written.
+func (s *spool) read(e replica.Draft, emit func(pgno uint32, data []byte) error) error {
+	reader, err := s.open(e)
+	if err != nil {
+		return err
+	}
+	defer reader.Close() //nolint:errcheck // only read
+	return reader.Pages(emit)
+}
+
+func (s *spool) open(e replica.Draft) (*replica.Reader, error) {
+	f, err := os.Open(s.name(e.Max))
+	if err != nil {
+		return nil, err
+	}
+	reader, err := replica.NewReader(f, replica.Describe(e))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return reader, nil
+}
+
 // put ships the oldest entry as txid: its bytes as they are if that is the TXID
 // it was written for, else encoded anew. Its pages hold all that changed since
 // some state at or before the head, so they apply to any later head as well.
 func (s *spool) put(ctx context.Context, r *replica.Replica, e replica.Draft, txid ltx.TXID) (replica.Object, error) {
-	f, err := os.Open(s.name(e.Max))
-	if err != nil {
-		return replica.Object{}, err
-	}
-	defer f.Close() //nolint:errcheck // only read
 	if e.Max == txid {
+		f, err := os.Open(s.name(e.Max))
+		if err != nil {
+			return replica.Object{}, err
+		}
+		defer f.Close() //nolint:errcheck // only read
 		return r.PutEncoded(ctx, e, f)
 	}
-	reader, err := replica.NewReader(f, replica.Describe(e))
+	reader, err := s.open(e)
 	if err != nil {
 		return replica.Object{}, err
 	}
+	defer reader.Close() //nolint:errcheck // only read
 	d := e
-	d.Max = txid
-	if d.Level == 0 {
-		d.Min = txid
-	}
+	d.Min, d.Max = txid, txid
 	return r.Put(ctx, d, reader.Pages)
 }
 

@@ -21,6 +21,8 @@ const (
 	stateName = "state.json"
 	tokenName = "token"
 	spoolName = "spool"
+
+	digestsName = "digests"
 )
 
 // State is what is kept beside a database between two processes. All of it can
@@ -32,6 +34,7 @@ type State struct {
 	Writer   string          `json:"writer"`  // 32 hex digits
 	TXID     ltx.TXID        `json:"txid"`    // last put or spooled
 	Position wal.Position    `json:"position"`
+	Equal    wal.Position    `json:"equal,omitzero"`  // a place after TXID's own at which no page differed from it
 	Clean    source.Stamp    `json:"clean,omitzero"`  // of the file, if closed cleanly at Position
 	Spool    []replica.Draft `json:"spool,omitempty"` // what spool files hold, in order
 }

@@ -17,13 +17,13 @@ import (
 const captureTries = 3
 
 // Changeset is a set of pages at a consistent end point: those that the log
-// changed, or all of them. Its pages are read when Pages is called, so it must
-// be used before the next call of its DB.
+// changed, or all of them, or those of all that Narrow left. Its pages are read
+// when Pages is called, so it must be used before the next call of its DB.
 type Changeset struct {
 	Start        int64        // offset in the log where its frames begin, in bytes; 0 without any
 	End          wal.Position // what the replica holds when the changeset is applied
 	Full         bool         // all pages
-	Rule         Rule         // why all pages, when something was shipped before
+	Rule         Rule         // why the log was not enough; empty for what the log changed
 	Transactions int64
 	Complete     bool      // nothing that was committed at Measured is missing from it
 	Measured     time.Time // when the end of the log was asked for
@@ -36,7 +36,9 @@ type Changeset struct {
 }
 
 // Empty tells whether there is nothing to ship.
-func (c *Changeset) Empty() bool { return !c.Full && len(c.pages) == 0 }
+func (c *Changeset) Empty() bool {
+	return !c.Full && len(c.pages) == 0 && c.End.Commit == c.db.shipped.Commit
+}
 
 // PageCount returns how many pages the changeset has.
 func (c *Changeset) PageCount() int {
@@ -54,15 +56,21 @@ func (c *Changeset) PageCount() int {
 // commit once limit pages are reached (0: no limit), or all pages if the log
 // does not provably continue that position. Report its fate with Shipped or
 // Dropped before the next Capture.
-func (db *DB) Capture(limit int) (*Changeset, error) {
+//
+// A rule in force asks for all pages, whatever the log says, and is given as the
+// reason.
+func (db *DB) Capture(limit int, force Rule) (*Changeset, error) {
 	if err := db.check(); err != nil {
 		return nil, err
 	}
-	if err := db.lockForCapture(); err != nil {
+	if err := db.checkContent(); err != nil {
+		return nil, err
+	}
+	if err := db.lockForCapture(force); err != nil {
 		return nil, err
 	}
 	for range captureTries {
-		c, err := db.capture(limit)
+		c, err := db.capture(limit, force)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +85,7 @@ func (db *DB) Capture(limit int) (*Changeset, error) {
 
 // lockForCapture takes the first read lock, or the one that will take over from
 // the held one if there is something to capture.
-func (db *DB) lockForCapture() error {
+func (db *DB) lockForCapture(force Rule) error {
 	if db.held == nil {
 		l, err := db.take()
 		db.held = l
@@ -87,20 +95,20 @@ func (db *DB) lockForCapture() error {
 		return nil
 	}
 	b, err := db.measure()
-	if err != nil || db.held.established && b.at(db.shipped) {
+	if err != nil || db.held.established && b.at(db.shipped) && force == "" {
 		return err
 	}
 	db.next, err = db.take()
 	return err
 }
 
-func (db *DB) capture(limit int) (*Changeset, error) {
+func (db *DB) capture(limit int, force Rule) (*Changeset, error) {
 	measured := time.Now()
 	b, err := db.measure()
 	if err != nil {
 		return nil, err
 	}
-	v, err := db.judge(b)
+	v, err := db.judge(b, force)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +133,7 @@ func (c *Changeset) increment(v verdict, limit int) error {
 	}
 	c.describe(changes)
 	c.Start = wal.FrameOffset(v.after+1, db.pageSize)
-	if err := c.addGrowth(v.after); err != nil {
+	if err := c.addGrowth(changes.Least); err != nil {
 		return err
 	}
 	lock := ltx.LockPgno(db.pageSize)
@@ -150,21 +158,20 @@ func (c *Changeset) describe(ch wal.Changes) {
 	}
 }
 
-// addGrowth adds the pages by which the database grew without a frame among the
-// captured ones: SQLite leaves free pages unwritten. An older frame of this
-// generation may hold one; else it is in the file, or nowhere and all zero.
-func (c *Changeset) addGrowth(after uint32) error {
-	db := c.db
+// addGrowth adds the pages by which the database grew, since what was shipped or
+// since it was shortest, without a frame among the captured ones: SQLite leaves
+// free pages unwritten.
+func (c *Changeset) addGrowth(least uint32) error {
 	var older map[uint32]uint32
-	lock := ltx.LockPgno(db.pageSize)
-	for page := db.shipped.Commit + 1; page <= c.End.Commit; page++ {
+	lock := ltx.LockPgno(c.db.pageSize)
+	for page := min(c.db.shipped.Commit, least) + 1; page <= c.End.Commit; page++ {
 		if _, ok := c.frames[page]; ok || page == lock {
 			continue
 		}
 		if older == nil {
 			var err error
-			if older, err = wal.Index(db.wal, c.bound.Header, after); err != nil {
-				return fmt.Errorf("index the log of %s: %w", db.path, err)
+			if older, err = c.index(); err != nil {
+				return err
 			}
 		}
 		if frame, ok := older[page]; ok {
@@ -176,12 +183,24 @@ func (c *Changeset) addGrowth(after uint32) error {
 	return nil
 }
 
+// index maps the pages that SQLite reads from the log at the changeset's end. It
+// does not look at frames that are in the database file: there the file counts,
+// which may have been cut since.
+func (c *Changeset) index() (map[uint32]uint32, error) {
+	from := min(c.bound.Backfilled, c.End.Frame)
+	pages, err := wal.Index(c.db.wal, c.bound.Header, from, c.End.Frame)
+	if err != nil {
+		return nil, fmt.Errorf("index the log of %s: %w", c.db.path, err)
+	}
+	return pages, nil
+}
+
 // all takes every page at the end of the log, whose bound is at or above the
 // held lock's.
 func (c *Changeset) all() error {
 	db, b := c.db, c.bound
 	if b.Frame == 0 {
-		count, err := db.held.conn.number("PRAGMA page_count")
+		count, err := db.newest().conn.number("PRAGMA page_count")
 		if err != nil {
 			return err
 		}
@@ -195,7 +214,23 @@ func (c *Changeset) all() error {
 	}
 	c.describe(changes)
 	c.Start = wal.HeaderSize
-	return nil
+	c.frames, err = c.index()
+	return err
+}
+
+// Narrow reads all pages of a changeset that has them all and leaves in it those
+// that keep wants.
+func (c *Changeset) Narrow(keep func(page uint32, data []byte) (bool, error)) error {
+	var kept []uint32
+	err := c.Pages(func(page uint32, data []byte) error {
+		want, err := keep(page, data)
+		if want {
+			kept = append(kept, page)
+		}
+		return err
+	})
+	c.Full, c.pages = false, kept
+	return err
 }
 
 // Pages emits the changeset's pages, ascending, without the lock page. The data

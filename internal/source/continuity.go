@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
-// Rule names why a capture could not go on after what was shipped and took all
-// pages instead; empty for one that did.
+// Rule names why a capture could not go on after what was shipped and looked at
+// all pages instead; empty for one that did.
 type Rule string
 
 // The rules, in the order in which they are tried.
@@ -19,7 +19,10 @@ const (
 	RuleChain     Rule = "chain"     // the log's frames are not the ones that were shipped
 	RuleRestarted Rule = "restarted" // the log was restarted and its end before that is unknown
 	RuleUnknown   Rule = "unknown"   // the replica does not say where in a log it ends
-	RuleForeign   Rule = "took_over" // the replica was another writer's
+	RuleDigests   Rule = "digests"   // what the replica holds is not known page by page, or never was
+	RuleSpool     Rule = "spool"     // what waited in the spool was damaged, or lost
+	RuleFolded    Rule = "folded"    // the spool was given up for want of disk space
+	RuleScrub     Rule = "scrub"     // a page of the file is not what was shipped
 )
 
 // verdict says from where a capture may go on.
@@ -31,7 +34,7 @@ type verdict struct {
 
 // judge decides whether the log up to b continues what was shipped. It must be
 // called while a read lock is held that was taken before b was measured.
-func (db *DB) judge(b bound) (verdict, error) {
+func (db *DB) judge(b bound, force Rule) (verdict, error) {
 	at := db.shipped
 	fresh := verdict{chain: b.Header.Chain}
 	switch {
@@ -39,6 +42,8 @@ func (db *DB) judge(b bound) (verdict, error) {
 		return verdict{resync: RuleFirst}, nil
 	case at.PageSize != db.pageSize || b.Frame > 0 && b.Header.PageSize != db.pageSize:
 		return verdict{resync: RulePageSize}, nil
+	case force != "":
+		return verdict{resync: force}, nil
 	case db.held.established && (b.Frame == 0 || b.Header.Salts != at.Salts):
 		return fresh, nil
 	}

@@ -112,6 +112,14 @@ func (db *DB) take() (*lock, error) {
 	return &lock{conn: c, bound: after, light: light}, nil
 }
 
+// newest returns the lock that was taken last.
+func (db *DB) newest() *lock {
+	if db.next != nil {
+		return db.next
+	}
+	return db.held
+}
+
 // handOver ends the held lock in favour of the next one, which is established:
 // the caller has seen to it that all up to its bound is shipped.
 func (db *DB) handOver() error {

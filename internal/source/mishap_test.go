@@ -27,7 +27,7 @@ func TestLogRestartedBeforeItsPagesWereRead(t *testing.T) {
 	app.Run(t, "UPDATE a SET v = 1;", "BEGIN; UPDATE a SET v = 2; UPDATE b SET v = 2; COMMIT;", "PRAGMA wal_checkpoint(PASSIVE);")
 	db = mustOpen(t, path)
 	db.Resume(m.at, source.Stamp{})
-	c, err := db.Capture(1)
+	c, err := db.Capture(1, "")
 	if err != nil || c.Complete {
 		t.Fatalf("got %+v, %v; want a part", c, err)
 	}
@@ -59,7 +59,7 @@ func TestAbandonLeavesWhatWasPutThere(t *testing.T) {
 	if out, err := exec.Command("sh", "-c", "cp "+backup+" "+path+"; rm -f "+path+"-wal "+path+"-shm").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if _, err := db.Capture(0); !errors.Is(err, source.ErrReplaced) {
+	if _, err := db.Capture(0, ""); !errors.Is(err, source.ErrReplaced) {
 		t.Fatalf("got %v, want that the files were replaced", err)
 	}
 	if err := db.Abandon(); err != nil {

@@ -261,6 +261,23 @@ func (db *DB) check() error {
 	return nil
 }
 
+// checkContent tells whether the file that is open still holds the database that
+// was opened in it: one that is written over in place keeps its identity.
+func (db *DB) checkContent() error {
+	err := checkFirstBytes(db.file, db.path)
+	if errors.Is(err, ErrNotDatabase) {
+		return fmt.Errorf("%w: %w", ErrReplaced, err)
+	}
+	if err != nil {
+		return err
+	}
+	size, err := pageSizeOf(db.file)
+	if err == nil && size != db.pageSize {
+		err = fmt.Errorf("%w: %s has pages of %d bytes, %d when it was opened", ErrReplaced, db.path, size, db.pageSize)
+	}
+	return err
+}
+
 // bootID returns the machine's boot id. Across a restart of the machine, what
 // the log's file holds need not be what was last written to it.
 func bootID() (string, error) {

@@ -74,7 +74,7 @@ func mustEqual(t *testing.T, m *mirror, path string) {
 func pass(t *testing.T, db *source.DB, m *mirror, limit int) {
 	t.Helper()
 	for {
-		c, err := db.Capture(limit)
+		c, err := db.Capture(limit, "")
 		if err != nil {
 			t.Fatalf("capture: %v", err)
 		}
@@ -155,7 +155,7 @@ func step(t *testing.T, db *source.DB, m *mirror, r *rand.Rand) {
 	t.Helper()
 	switch r.IntN(6) {
 	case 0: // a put that fails
-		if _, err := db.Capture(1 + r.IntN(20)); err != nil {
+		if _, err := db.Capture(1+r.IntN(20), ""); err != nil {
 			t.Fatalf("capture: %v", err)
 		}
 		if err := db.Dropped(); err != nil {

@@ -1,14 +1,17 @@
 package wal
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 )
 
 // Changes is what a run of whole transactions did to a database.
 type Changes struct {
-	Pages        map[uint32]uint32 // page number to the number of the last frame that holds it
+	Pages        map[uint32]uint32 // page number to the number of the last frame that holds it, but for pages cut off since
 	Commit       uint32            // database size in pages after the last transaction
+	Least        uint32            // smallest size after any of the transactions: pages beyond it were cut off, or are new
 	Frame        uint32            // number of the last frame, a commit
 	Chain        [2]uint32         // that frame's
 	Transactions int64
@@ -87,8 +90,16 @@ func (s *scanner) take(n uint32, b []byte) error {
 	return nil
 }
 
-// commit makes the open pages part of what is done.
+// commit makes the open pages part of what is done. A page that the database
+// became too short for is forgotten: should the database grow again without
+// writing it, its frame from before need not be what SQLite reads there.
 func (s *scanner) commit(n uint32, f Frame) {
+	if f.Commit < s.done.Commit {
+		maps.DeleteFunc(s.done.Pages, func(page, _ uint32) bool { return page > f.Commit })
+	}
+	if s.done.Transactions == 0 || f.Commit < s.done.Least {
+		s.done.Least = f.Commit
+	}
 	for page, frame := range s.open {
 		s.done.Pages[page] = frame
 	}
@@ -98,19 +109,26 @@ func (s *scanner) commit(n uint32, f Frame) {
 	s.done.Broken = s.broken
 }
 
-// Index maps each page to the last frame up to number end that holds it, from
-// the frames' headers alone.
-func Index(r io.ReaderAt, h Header, end uint32) (map[uint32]uint32, error) {
+// Index maps each page to the last of the frames after number from and up to
+// number end that holds it, from the frames' headers alone.
+func Index(r io.ReaderAt, h Header, from, end uint32) (map[uint32]uint32, error) {
 	pages := make(map[uint32]uint32)
-	for n := uint32(1); n <= end; n++ {
-		f, whole, err := ReadFrame(r, n, h.PageSize)
+	for n := from + 1; n <= end; n++ {
+		page, err := pageOf(r, n, h.PageSize)
 		if err != nil {
 			return nil, err
 		}
-		if !whole {
-			return nil, fmt.Errorf("%w: frame %d of %d is not there", ErrShort, n, end)
-		}
-		pages[f.Page] = n
+		pages[page] = n
 	}
 	return pages, nil
+}
+
+// pageOf returns which page frame n holds.
+func pageOf(r io.ReaderAt, n, pageSize uint32) (uint32, error) {
+	var b [4]byte
+	whole, err := readWhole(r, b[:], FrameOffset(n, pageSize))
+	if err == nil && !whole {
+		err = fmt.Errorf("%w: frame %d is not there", ErrShort, n)
+	}
+	return binary.BigEndian.Uint32(b[:]), err
 }

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store, options ...Option) {
 	}{
 		{"an object of any size comes back whole", s.sizes},
 		{"a put never replaces", s.createOnly},
+		{"metadata is what it is at the end of the body", s.lateMetadata},
 		{"of 16 puts of one key exactly one wins", s.race},
 		{"of 3 large puts of one key exactly one wins", s.largeRace},
 		{"a body that fails leaves nothing", s.failingBody},

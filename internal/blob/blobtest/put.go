@@ -43,6 +43,29 @@ func (s *suite) createOnly(t *testing.T) {
 	}
 }
 
+// lateMetadata adds to the metadata when the body has been read, as whoever
+// learns something from the body does.
+func (s *suite) lateMetadata(t *testing.T) {
+	store := s.open(t)
+	for i, size := range []int{0, 100, block + 1} {
+		meta := blob.Metadata{"early": "yes"}
+		body := io.MultiReader(bytes.NewReader(Bytes(1, size)), readerFunc(func([]byte) (int, error) {
+			meta["late"] = "too"
+			return 0, io.EOF
+		}))
+		_, err := store.Put(t.Context(), name(i), body, meta)
+		require.NoError(t, err)
+		info, err := store.Stat(t.Context(), name(i))
+		require.NoError(t, err)
+		require.Equal(t, "yes", info.Metadata["early"], "%d bytes", size)
+		require.Equal(t, "too", info.Metadata["late"], "%d bytes", size)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 func (s *suite) race(t *testing.T) {
 	store := s.open(t)
 	for round := range 4 {
