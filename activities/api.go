@@ -37,19 +37,20 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // Database is one database as workflows and activities speak of it.
 type Database struct {
-	Name     string `json:"name"`
-	Path     string `json:"path"`
-	Replica  string `json:"replica"`
-	Writer   string `json:"writer,omitempty"` // 32 hex digits
-	Adopt    bool   `json:"adopt,omitempty"`
-	TakeOver bool   `json:"take_over,omitempty"`
-	WALLimit int64  `json:"wal_limit_bytes,omitempty"`
+	Name     string   `json:"name"`
+	Path     string   `json:"path"`
+	Replica  string   `json:"replica"`
+	Writer   string   `json:"writer,omitempty"` // 32 hex digits
+	Adopt    bool     `json:"adopt,omitempty"`
+	TakeOver bool     `json:"take_over,omitempty"`
+	WALLimit int64    `json:"wal_limit_bytes,omitempty"`
+	Scrub    Duration `json:"scrub,omitempty"` // in which all pages are compared; 0 for the default, below it for never
 }
 
 func (d Database) host() host.Database {
 	return host.Database{
 		Name: d.Name, Path: d.Path, Replica: d.Replica, Writer: d.Writer,
-		Adopt: d.Adopt, TakeOver: d.TakeOver, WALLimit: d.WALLimit,
+		Adopt: d.Adopt, TakeOver: d.TakeOver, WALLimit: d.WALLimit, Scrub: time.Duration(d.Scrub),
 	}
 }
 
@@ -92,12 +93,25 @@ type StopSyncResult struct {
 // CleanUpInput names the database whose leftovers may go.
 type CleanUpInput struct {
 	Database Database `json:"database"`
+
+	// Fold gives up states that wait in the spool, because a clean-up before did
+	// not make enough room.
+	Fold bool `json:"fold,omitempty"`
 }
 
 // CleanUpResult says what went.
 type CleanUpResult struct {
-	Files int   `json:"files"`
-	Bytes int64 `json:"bytes"`
+	Files  int     `json:"files"`
+	Bytes  int64   `json:"bytes"`
+	Folded *Folded `json:"folded,omitempty"` // states that were given up, if any
+}
+
+// Folded says which states cannot be restored one by one, because the spool that
+// they waited in was given up to make room. The latest state is not among them.
+type Folded struct {
+	Files int       `json:"files"`
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
 }
 
 // ReleaseInput names the database that is to be closed.

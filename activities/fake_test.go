@@ -42,7 +42,7 @@ func (f *fakeHost) StopSync(_ context.Context, name string) error {
 	return f.stopSync(name)
 }
 
-func (f *fakeHost) CleanUp(_ context.Context, db host.Database) (host.CleanUp, error) {
+func (f *fakeHost) CleanUp(_ context.Context, db host.Database, _ bool) (host.CleanUp, error) {
 	return f.cleanUp(db)
 }
 

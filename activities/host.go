@@ -39,7 +39,7 @@ type Host interface {
 	// runs is no error.
 	StopSync(ctx context.Context, name string) error
 	// CleanUp removes what a full disk can do without.
-	CleanUp(ctx context.Context, db host.Database) (host.CleanUp, error)
+	CleanUp(ctx context.Context, db host.Database, fold bool) (host.CleanUp, error)
 	// Release closes db.
 	Release(ctx context.Context, db host.Database) error
 }
@@ -119,12 +119,16 @@ func (a *HostActivities) StopSync(ctx context.Context, in StopSyncInput) (StopSy
 
 // CleanUp removes what a full disk can do without.
 func (a *HostActivities) CleanUp(ctx context.Context, in CleanUpInput) (CleanUpResult, error) {
-	removed, err := a.Host.CleanUp(ctx, in.Database.host())
+	removed, err := a.Host.CleanUp(ctx, in.Database.host(), in.Fold)
 	if err != nil {
 		return CleanUpResult{}, translate(ctx, err)
 	}
 	activity.GetLogger(ctx).Info("cleaned up", telemetry.Database, in.Database.Name, "files", removed.Files, telemetry.Bytes, removed.Bytes)
-	return CleanUpResult{Files: removed.Files, Bytes: removed.Bytes}, nil
+	result := CleanUpResult{Files: removed.Files, Bytes: removed.Bytes}
+	if f := removed.Folded; f.Files > 0 {
+		result.Folded = &Folded{Files: f.Files, From: f.From, Until: f.Until}
+	}
+	return result, nil
 }
 
 // Release closes the database as its last user.

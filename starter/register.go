@@ -99,7 +99,7 @@ func (a *app) spec(c *cobra.Command, r registering, path string) (workflows.Spec
 func following(c config.Config) workflows.Settings {
 	return workflows.Settings{
 		Interval: c.Sync.Interval, Window: c.Sync.Window, Heartbeat: c.Sync.Heartbeat,
-		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit),
+		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit), Scrub: c.Sync.ScrubPeriod(),
 	}
 }
 

@@ -41,9 +41,16 @@ type view struct {
 	Heartbeat    *time.Time   `json:"heartbeat"`
 	Worker       string       `json:"worker,omitempty"`
 	CleanUps     int          `json:"clean_ups"`
+	GivenUp      *spanView    `json:"given_up,omitempty"` // states that cannot be restored one by one
 	Interval     float64      `json:"interval_seconds"`
 	Window       float64      `json:"window_seconds"`
 	Workflow     string       `json:"workflow_id"`
+}
+
+// spanView is a stretch of time.
+type spanView struct {
+	From  *time.Time `json:"from"`
+	Until *time.Time `json:"until"`
 }
 
 type problemView struct {
@@ -62,6 +69,9 @@ func see(s control.Status, now time.Time) view {
 		Resyncs: s.Resyncs, ResyncReason: s.ResyncReason, Failures: s.Failures, NextAttempt: instant(s.NextAttempt),
 		CleanUps: s.CleanUps.Count, Interval: s.Settings.Interval.Seconds(), Window: s.Settings.Window.Seconds(),
 		Workflow: workflows.WorkflowID(s.Name),
+	}
+	if f := s.CleanUps.Folded; f != nil {
+		v.GivenUp = &spanView{From: instant(f.From), Until: instant(f.Until)}
 	}
 	if txid := s.TXID.String(); s.Answering || s.TXID != 0 {
 		v.TXID = &txid
@@ -132,6 +142,9 @@ func (v view) troubles(line func(name, format string, args ...any)) {
 	}
 	if v.CleanUps > 0 {
 		line("clean-ups", "%d", v.CleanUps)
+	}
+	if g := v.GivenUp; g != nil {
+		line("given up", "for want of disk space: the states from %s until %s one by one; what they led to is kept", pointed(g.From), pointed(g.Until))
 	}
 }
 

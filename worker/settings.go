@@ -79,7 +79,7 @@ func stateRoot(w world, configured string) (string, error) {
 func following(c config.Config) workflows.Settings {
 	return workflows.Settings{
 		Interval: c.Sync.Interval, Window: c.Sync.Window, Heartbeat: c.Sync.Heartbeat,
-		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit),
+		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit), Scrub: c.Sync.ScrubPeriod(),
 	}
 }
 

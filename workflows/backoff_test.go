@@ -36,13 +36,13 @@ func TestBackoff(t *testing.T) {
 		{
 			name:   "the script of the design",
 			script: []error{disk, net, disk, disk, net, disk, ok, disk, ok},
-			gaps:   seconds(0, 1, 2, 4, 8, 8, 8, 1, 1), cleanUps: []string{"CleanUp after 3", "CleanUp after 4", "CleanUp after 6"},
+			gaps:   seconds(0, 1, 2, 4, 8, 8, 8, 1, 1), cleanUps: []string{"CleanUp after 3", "CleanUp with folding after 4", "CleanUp with folding after 6"},
 		},
 		{
 			name:   "the same in the plain form",
 			change: func(s *workflows.Settings) { s.Window = 0 },
 			script: []error{disk, net, disk, disk, net, disk, ok, disk, ok},
-			gaps:   seconds(1, 1, 2, 4, 8, 8, 8, 1, 1), cleanUps: []string{"CleanUp after 3", "CleanUp after 4", "CleanUp after 6"},
+			gaps:   seconds(1, 1, 2, 4, 8, 8, 8, 1, 1), cleanUps: []string{"CleanUp after 3", "CleanUp with folding after 4", "CleanUp with folding after 6"},
 		},
 		{
 			name:   "two kills and one full disk do not clean up",
@@ -85,7 +85,7 @@ func TestBackoff(t *testing.T) {
 			name:   "a short interval doubles from itself",
 			change: func(s *workflows.Settings) { s.Interval = 250 * time.Millisecond },
 			script: []error{disk, disk, disk, disk, ok},
-			gaps:   seconds(0, 0.25, 0.5, 1, 2), cleanUps: []string{"CleanUp after 3", "CleanUp after 4"},
+			gaps:   seconds(0, 0.25, 0.5, 1, 2), cleanUps: []string{"CleanUp after 3", "CleanUp with folding after 4"},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -148,6 +148,21 @@ func TestCleanUpsOwnFailureStopsNothing(t *testing.T) {
 	s := mustStatus(t, env)
 	if s.CleanUps.Failed != 2 || s.CleanUps.Count != 0 || s.Failures != 0 {
 		t.Errorf("got %+v, %d failures", s.CleanUps, s.Failures)
+	}
+}
+
+func TestStatusSaysWhichStatesWereGivenUp(t *testing.T) {
+	f := &fakeHost{script: []error{ok, disk, disk, disk, disk, ok, disk, disk, disk, ok}}
+	env := newEnv(t, f)
+	f.done = env.CancelWorkflow
+	start(env, workflows.Input{Spec: spec()})
+	got := only(f.events, "CleanUp")
+	if want := []string{"CleanUp after 3", "CleanUp with folding after 4", "CleanUp after 7"}; !slices.Equal(got, want) {
+		t.Errorf("clean-ups: got %q, want %q", got, want)
+	}
+	s := mustStatus(t, env)
+	if g := s.CleanUps.Folded; g == nil || g.Files != 2 || g.Until.Sub(g.From) != time.Second {
+		t.Errorf("given up: got %+v, want two files with a second between them", g)
 	}
 }
 

@@ -112,11 +112,16 @@ func (f *fakeHost) StopSync(context.Context, string) error {
 	return nil
 }
 
-func (f *fakeHost) CleanUp(context.Context, host.Database) (host.CleanUp, error) {
+func (f *fakeHost) CleanUp(_ context.Context, _ host.Database, fold bool) (host.CleanUp, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.note("CleanUp")
-	return host.CleanUp{Files: 1, Bytes: 10}, f.clean
+	if !fold {
+		f.note("CleanUp")
+		return host.CleanUp{Files: 1, Bytes: 10}, f.clean
+	}
+	f.note("CleanUp with folding")
+	folded := ship.Folded{Files: 2, From: f.now(), Until: f.now().Add(time.Second)}
+	return host.CleanUp{Files: 2, Bytes: 20, Folded: folded}, f.clean
 }
 
 func (f *fakeHost) Release(_ context.Context, db host.Database) error {

@@ -135,7 +135,7 @@ func (h *liveHost) StopSync(context.Context, string) error {
 	return nil
 }
 
-func (h *liveHost) CleanUp(context.Context, host.Database) (host.CleanUp, error) {
+func (h *liveHost) CleanUp(context.Context, host.Database, bool) (host.CleanUp, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cleanUps = append(h.cleanUps, h.failed)

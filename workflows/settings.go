@@ -17,6 +17,7 @@ type Settings struct {
 	Heartbeat   time.Duration // after which a silent window counts as dead
 	BackoffCap  time.Duration // longest wait between two attempts
 	HostTimeout time.Duration // after which a window that no worker takes means HostOffline
+	Scrub       time.Duration // in which all pages are compared with what was shipped; 0 for the host's default, below it for never
 	WALLimit    int64         // bytes of log before a pass that cannot ship spools; 0 for the host's default
 }
 
@@ -85,6 +86,7 @@ type settingsText struct {
 	Heartbeat   activities.Duration  `json:"heartbeat,omitempty"`
 	BackoffCap  activities.Duration  `json:"backoff_cap,omitempty"`
 	HostTimeout activities.Duration  `json:"host_timeout,omitempty"`
+	Scrub       activities.Duration  `json:"scrub,omitempty"`
 	WALLimit    int64                `json:"wal_limit_bytes,omitempty"`
 }
 
@@ -94,6 +96,7 @@ func (s Settings) MarshalJSON() ([]byte, error) {
 	return json.Marshal(settingsText{
 		Interval: &interval, Window: &window, Heartbeat: activities.Duration(s.Heartbeat),
 		BackoffCap: activities.Duration(s.BackoffCap), HostTimeout: activities.Duration(s.HostTimeout), WALLimit: s.WALLimit,
+		Scrub: activities.Duration(s.Scrub),
 	})
 }
 
@@ -108,6 +111,7 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 	*s = Settings{
 		Interval: d.Interval, Window: d.Window, Heartbeat: time.Duration(t.Heartbeat),
 		BackoffCap: time.Duration(t.BackoffCap), HostTimeout: time.Duration(t.HostTimeout), WALLimit: t.WALLimit,
+		Scrub: time.Duration(t.Scrub),
 	}
 	if t.Interval != nil {
 		s.Interval = time.Duration(*t.Interval)

@@ -44,6 +44,9 @@ type CleanUps struct {
 	Files  int       `json:"files"`
 	Bytes  int64     `json:"bytes"`
 	Last   time.Time `json:"last,omitzero"`
+
+	Tried  bool               `json:"tried,omitempty"`  // one has run since the last success
+	Folded *activities.Folded `json:"folded,omitempty"` // what the last one gave up that had to
 }
 
 // recentIDs is how many ids of messages are remembered: more than can be under

@@ -120,6 +120,9 @@ func (s Status) Markdown() string {
 	if s.CleanUps.Count+s.CleanUps.Failed > 0 {
 		line("- clean-ups: %d, %d files, %d bytes removed; %d failed", s.CleanUps.Count, s.CleanUps.Files, s.CleanUps.Bytes, s.CleanUps.Failed)
 	}
+	if f := s.CleanUps.Folded; f != nil {
+		line("- given up for want of disk space: the states from **%s** until **%s** one by one; what they led to is kept", stamp(f.From), stamp(f.Until))
+	}
 	line("- windows: %d; the numbers are those of the last one's end, a running one's heartbeat knows more", s.Windows)
 	line("- database: %s on host %s", s.Path, s.Host)
 	line("- replica: %s; `holdfast restore %s -o FILE` puts it back", s.Replica, s.Replica)

@@ -77,7 +77,7 @@ func (r *replication) database() activities.Database { return r.st.Spec.database
 func (s Spec) database(writer string) activities.Database {
 	return activities.Database{
 		Name: s.Name, Path: s.Path, Replica: s.Replica, Writer: writer,
-		Adopt: s.Adopt, TakeOver: s.TakeOver, WALLimit: s.Settings.WALLimit,
+		Adopt: s.Adopt, TakeOver: s.TakeOver, WALLimit: s.Settings.WALLimit, Scrub: activities.Duration(s.Settings.Scrub),
 	}
 }
 
@@ -203,7 +203,11 @@ func (r *replication) count(failures int) {
 	if r.forgiven {
 		failures = 0
 	}
-	if r.st.Failures = failures; failures == 0 && !r.st.Attention {
+	r.st.Failures = failures
+	if failures == 0 {
+		r.st.CleanUps.Tried = false
+	}
+	if failures == 0 && !r.st.Attention {
 		r.st.Problem = nil
 	}
 }
@@ -230,12 +234,13 @@ func (r *replication) fail(ctx workflow.Context, o outcome) {
 }
 
 // cleanUp makes room on a full disk. That it fails changes nothing: the next
-// failure brings the next one.
+// failure brings the next one. From the second in a row it may give up states
+// that wait in the spool.
 func (r *replication) cleanUp(ctx workflow.Context) {
 	why := fmt.Sprintf("make room after %d consecutive failures", r.st.Failures)
 	var removed activities.CleanUpResult
 	err := workflow.ExecuteActivity(cleanUpOptions(ctx, r.st.Spec.Host, why), activities.NameCleanUp,
-		activities.CleanUpInput{Database: r.database()}).Get(ctx, &removed)
+		activities.CleanUpInput{Database: r.database(), Fold: r.st.CleanUps.Tried}).Get(ctx, &removed)
 	r.st.CleanUps.Last = workflow.Now(ctx)
 	if err != nil {
 		r.st.CleanUps.Failed++
@@ -243,6 +248,10 @@ func (r *replication) cleanUp(ctx workflow.Context) {
 		return
 	}
 	r.st.CleanUps.Count++
+	r.st.CleanUps.Tried = true
+	if removed.Folded != nil {
+		r.st.CleanUps.Folded = removed.Folded
+	}
 	r.st.CleanUps.Files += removed.Files
 	r.st.CleanUps.Bytes += removed.Bytes
 }

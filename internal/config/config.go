@@ -37,7 +37,16 @@ type Sync struct {
 	Interval  time.Duration // between the starts of two passes; 0 for at once
 	Window    time.Duration // of one Sync activity; 0 for one pass each
 	Heartbeat time.Duration // after which a silent window counts as dead
+	Scrub     time.Duration // in which all pages are compared with what was shipped; 0 for never
 	WALLimit  Size          // of the log before a pass spools
+}
+
+// ScrubPeriod returns Scrub as the data plane has it, where less than 0 is never.
+func (s Sync) ScrubPeriod() time.Duration {
+	if s.Scrub == 0 {
+		return -1
+	}
+	return s.Scrub
 }
 
 // Backoff says how failures are spaced.

@@ -194,6 +194,7 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 			Interval:  d.duration("sync.interval"),
 			Window:    d.duration("sync.window"),
 			Heartbeat: d.duration("sync.heartbeat"),
+			Scrub:     d.duration("sync.scrub"),
 			WALLimit:  d.size("sync.wal-limit"),
 		},
 		Backoff: Backoff{Cap: d.duration("backoff.cap")},

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/ship"
 )
 
 // ErrConflict says that two databases of this host cannot both be what they are
@@ -16,13 +18,14 @@ var ErrClosed = errors.New("worker is closing its databases")
 
 // Database says what to replicate and where to.
 type Database struct {
-	Name     string // unique in a Temporal namespace
-	Path     string // of the database file on this host, absolute
-	Replica  string // URL of its own replica
-	Writer   string // 32 hex digits: who may write the replica
-	Adopt    bool   // take on a replica whose head names no writer
-	TakeOver bool   // take on a replica whose head names another writer
-	WALLimit int64  // bytes of log at which a pass that cannot ship spools; 0 for the default
+	Name     string        // unique in a Temporal namespace
+	Path     string        // of the database file on this host, absolute
+	Replica  string        // URL of its own replica
+	Writer   string        // 32 hex digits: who may write the replica
+	Adopt    bool          // take on a replica whose head names no writer
+	TakeOver bool          // take on a replica whose head names another writer
+	Scrub    time.Duration // in which all pages are compared with what was shipped; 0 for the default, below it for never
+	WALLimit int64         // bytes of log at which a pass that cannot ship spools; 0 for the default
 }
 
 // Window is one stretch of syncing.
@@ -72,8 +75,9 @@ type Result struct {
 
 // CleanUp says what a clean-up removed.
 type CleanUp struct {
-	Files int
-	Bytes int64
+	Files  int
+	Bytes  int64
+	Folded ship.Folded // states that were given up, if any
 }
 
 // LostWindow is a window that the last process on this host did not end.

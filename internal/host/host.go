@@ -186,11 +186,12 @@ func (h *Host) StopSync(ctx context.Context, name string) error {
 }
 
 // CleanUp frees disk space under the database's state directory that nothing
-// needs.
-func (h *Host) CleanUp(ctx context.Context, d Database) (CleanUp, error) {
+// needs; with fold also what the database itself can stand in for, at the price
+// of states in between.
+func (h *Host) CleanUp(ctx context.Context, d Database, fold bool) (CleanUp, error) {
 	var r ship.Removed
 	err := h.with(ctx, d, func(s *slot) (err error) {
-		r, err = s.cleanUp(ctx)
+		r, err = s.cleanUp(ctx, fold)
 		return err
 	})
 	return CleanUp(r), err

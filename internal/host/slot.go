@@ -200,7 +200,7 @@ func (s *slot) openShipper(ctx context.Context, d Database, head ltx.TXID) error
 	}
 	s.shipper, err = ship.New(ship.Options{
 		Name: d.Name, URL: d.Replica, Writer: d.Writer, Adopt: d.Adopt, TakeOver: d.TakeOver,
-		WALLimit: d.WALLimit, Head: head, Replica: r, Log: s.host.opts.Log,
+		WALLimit: d.WALLimit, Scrub: d.Scrub, Head: head, Replica: r, Log: s.host.opts.Log,
 	}, s.dir)
 	return err
 }
@@ -253,11 +253,18 @@ func (p *Progress) add(out ship.Outcome) {
 
 // cleanUp frees disk space. A database that cannot be opened, for want of space
 // say, still has its dead attempts removed.
-func (s *slot) cleanUp(ctx context.Context) (ship.Removed, error) {
+//
+// When it folds the spool nothing of the log is needed any more: the database is
+// let go, so that the application can empty it.
+func (s *slot) cleanUp(ctx context.Context, fold bool) (ship.Removed, error) {
 	if s.shipper == nil {
 		return ship.CleanDir(s.host.dirOf(s.wanted()))
 	}
-	return s.shipper.CleanUp(ctx)
+	removed, err := s.shipper.CleanUp(ctx, fold)
+	if removed.Folded.Files > 0 {
+		err = errors.Join(err, s.closeSource())
+	}
+	return removed, err
 }
 
 // tend renews the read lock if that is due and tells what waits for a pass.

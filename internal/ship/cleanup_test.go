@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -163,7 +164,7 @@ func TestCleanUpTakesOnlyWhatNobodyNeeds(t *testing.T) {
 	}
 	stale := []string{plant("0000000000000002.0badcafe.tmp"), plant("00000000000000ff.deadbeef.tmp")}
 	foreign := []string{plant("notes.tmp"), plant("0000000000000009.ltx"), plant("0000000000000002.0badcafe.tmp~"), plant("0000000000000002.0BADCAFE.tmp")}
-	got, err := b.ship.CleanUp(t.Context())
+	got, err := b.ship.CleanUp(t.Context(), false)
 	if err != nil || got != (ship.Removed{Files: 2, Bytes: 20}) {
 		t.Errorf("got %+v, %v; want two files of 20 bytes in all", got, err)
 	}
@@ -190,7 +191,7 @@ func TestCleanUpTakesWhatTheReplicaHolds(t *testing.T) {
 	b.store.away, fs.keep = false, "0000000000000002.ltx"
 	b.passWants(syscall.EIO) // it was put, and its file could not be removed
 	fs.keep = ""
-	got, err := b.ship.CleanUp(t.Context())
+	got, err := b.ship.CleanUp(t.Context(), false)
 	if err != nil || got.Files != 1 || got.Bytes < 200<<10 {
 		t.Errorf("got %+v, %v; want the spooled file, which the replica holds", got, err)
 	}
@@ -198,6 +199,85 @@ func TestCleanUpTakesWhatTheReplicaHolds(t *testing.T) {
 		t.Errorf("got %+v, want nothing left to do", out)
 	}
 	b.mustEqual()
+}
+
+func TestFoldingGivesUpStatesAndNotTheLatest(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		t.Run(fmt.Sprintf("crash %v", crash), func(t *testing.T) {
+			fs := &failing{FS: ship.OS}
+			b := outage(t, fs)
+			b.exec("WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO t SELECT i, randomblob(3000) FROM n")
+			b.store.away = false
+			b.mustPass()
+			b.store.away = true
+			for range 3 {
+				b.exec("UPDATE t SET v = randomblob(3000) WHERE id <= 30")
+				b.passWants(blob.ErrUnavailable)
+			}
+			spooled := b.spoolFiles()
+			got, err := b.ship.CleanUp(t.Context(), true)
+			if err != nil || got.Folded.Files != len(spooled) || len(spooled) < 2 || !got.Folded.From.Before(got.Folded.Until) || got.Bytes == 0 {
+				t.Fatalf("got %+v, %v; want %d files given up", got, err, len(spooled))
+			}
+			if left := b.spoolFiles(); len(left) != 0 {
+				t.Fatalf("left in the spool: %v", left)
+			}
+			b.exec("UPDATE t SET v = randomblob(3000) WHERE id = 200")
+			if crash {
+				b.stop()
+				b.start()
+			}
+			b.store.away = false
+			out := b.mustPass()
+			if !crash && !slices.Equal(out.Resyncs, []source.Rule{source.RuleFolded}) {
+				t.Errorf("resyncs %v, want one for the folding", out.Resyncs)
+			}
+			pages := 0
+			b.eachPage(out.TXID, func(uint32) { pages++ })
+			if pages > 60 {
+				t.Errorf("%d pages were shipped, want about 32", pages)
+			}
+			b.mustEqual()
+		})
+	}
+}
+
+// TestACrashInTheMiddleOfFoldingLeavesWhatFollowsTheHead removes one file of three,
+// no more.
+func TestACrashInTheMiddleOfFoldingLeavesWhatFollowsTheHead(t *testing.T) {
+	fs := &failing{FS: ship.OS}
+	b := outage(t, fs)
+	for range 3 {
+		b.insert(100)
+		b.passWants(blob.ErrUnavailable)
+	}
+	spooled := b.spoolFiles()
+	if len(spooled) != 3 {
+		t.Fatalf("spool holds %v, want three files", spooled)
+	}
+	fs.keep = filepath.Base(spooled[1])
+	if _, err := b.ship.CleanUp(t.Context(), true); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("got %v, want that a file could not be removed", err)
+	}
+	fs.keep = ""
+	if left := b.spoolFiles(); !slices.Equal(left, spooled[:2]) {
+		t.Fatalf("left in the spool: %v, want the first two", left)
+	}
+	b.stop()
+	b.start()
+	b.store.away = false
+	b.mustPass()
+	b.mustEqual()
+}
+
+// spoolFiles returns the files that wait in the spool, in order.
+func (b *bench) spoolFiles() []string {
+	b.t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(b.path), ".app.db-holdfast", "spool", "*.ltx"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return files
 }
 
 func TestCleanUpWithoutADatabase(t *testing.T) {

@@ -262,9 +262,9 @@ func TestASpoolFileThatWasDamagedIsNotShipped(t *testing.T) {
 	b.store.away = true
 	b.insert(300)
 	b.passWants(blob.ErrUnavailable)
-	files, err := filepath.Glob(filepath.Join(filepath.Dir(b.path), ".app.db-holdfast", "spool", "*.ltx"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("spool holds %v (%v), want one file", files, err)
+	files := b.spoolFiles()
+	if len(files) != 1 {
+		t.Fatalf("spool holds %v, want one file", files)
 	}
 	content := mustRead(t, files[0])
 	content[len(content)/2] ^= 1
@@ -275,7 +275,7 @@ func TestASpoolFileThatWasDamagedIsNotShipped(t *testing.T) {
 	if _, err := os.Stat(files[0]); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the damaged file is still there (%v)", err)
 	}
-	if r, err := b.ship.CleanUp(t.Context()); err != nil || r != (ship.Removed{}) {
+	if r, err := b.ship.CleanUp(t.Context(), false); err != nil || r != (ship.Removed{}) {
 		t.Errorf("left for a clean-up: %+v (%v)", r, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/replica"
@@ -196,14 +197,50 @@ func (s *Shipper) alreadyThere(ctx context.Context, e replica.Draft) (bool, erro
 
 // Removed says what a clean-up took away.
 type Removed struct {
-	Files int
-	Bytes int64
+	Files  int
+	Bytes  int64
+	Folded Folded
+}
+
+// Folded says which states were given up: those between two times, which waited
+// in the spool to become restorable one by one. It is zero when none were. What
+// they led to is not lost: the database itself has it.
+type Folded struct {
+	Files       int
+	From, Until time.Time // of the first and the last state given up
 }
 
 // CleanUp frees disk space that nothing needs: what ended attempts to spool left
 // behind, and spool files whose object is in the replica with the same bytes.
-// Nothing else is touched. It needs no Shipper and must not run beside a pass.
-func (s *Shipper) CleanUp(ctx context.Context) (Removed, error) {
+// Nothing else is touched. It must not run beside a pass.
+//
+// With fold, for a disk that stays full, the rest of the spool goes too, at the
+// price that Folded tells. All pages are compared instead when the store is back.
+func (s *Shipper) CleanUp(ctx context.Context, fold bool) (Removed, error) {
+	r, err := s.cleanUp(ctx)
+	if !fold || len(s.spool.entries) == 0 || err != nil && !storeAway(err) {
+		return r, err
+	}
+	return r, s.fold(&r)
+}
+
+// fold gives up the spool.
+func (s *Shipper) fold(r *Removed) error {
+	all := s.spool.entries
+	folded := Folded{Files: len(all), From: all[0].Created, Until: all[len(all)-1].Created}
+	bytes := s.spool.bytes()
+	if err := s.giveUpSpool(source.RuleFolded); !errors.Is(err, errAgain) {
+		return err
+	}
+	r.Files += folded.Files
+	r.Bytes += bytes
+	r.Folded = folded
+	s.opts.Log.Warn("gave up the spool to make room: states in between cannot be restored one by one, the latest can",
+		"db", s.opts.Name, "files", folded.Files, "bytes", bytes, "from", folded.From, "until", folded.Until)
+	return nil
+}
+
+func (s *Shipper) cleanUp(ctx context.Context) (Removed, error) {
 	var r Removed
 	names, err := s.spool.stale()
 	if err != nil {
@@ -235,7 +272,7 @@ func (s *Shipper) CleanUp(ctx context.Context) (Removed, error) {
 // ended attempts to spool left in the state directory at path.
 func CleanDir(path string) (Removed, error) {
 	s := &Shipper{spool: &spool{dir: filepath.Join(path, spoolName), fs: OS}}
-	return s.CleanUp(context.Background())
+	return s.cleanUp(context.Background())
 }
 
 func (s *Shipper) remove(name string, r *Removed) error {

@@ -54,11 +54,12 @@ const (
 // Options describe whose changes go where.
 type Options struct {
 	Name     string
-	URL      string // of the replica, as it is shown
-	Writer   string // 32 hex digits
-	Adopt    bool   // go on after a head that names no writer
-	TakeOver bool   // go on after a head that names another writer
-	WALLimit int64  // bytes; 0 is DefaultWALLimit
+	URL      string        // of the replica, as it is shown
+	Writer   string        // 32 hex digits
+	Adopt    bool          // go on after a head that names no writer
+	TakeOver bool          // go on after a head that names another writer
+	WALLimit int64         // bytes; 0 is DefaultWALLimit
+	Scrub    time.Duration // in which all pages are compared; 0 is DefaultScrub, below it is never
 	Head     ltx.TXID
 	Replica  *replica.Replica
 	Log      *slog.Logger
@@ -86,6 +87,7 @@ type Shipper struct {
 	spool *spool
 
 	digests digests
+	scrub   scrub
 	demand  source.Rule // why the next capture must look at all pages; empty when the log decides
 
 	settled bool           // head is what the replica holds, and position follows from it
@@ -106,6 +108,9 @@ func New(opts Options, dir *Dir) (*Shipper, error) {
 	}
 	if opts.WALLimit == 0 {
 		opts.WALLimit = DefaultWALLimit
+	}
+	if opts.Scrub == 0 {
+		opts.Scrub = DefaultScrub
 	}
 	opts.Head = max(opts.Head, state.TXID)
 	spool, err := openSpool(filepath.Join(dir.path, spoolName), dir.fs, state.Spool)
@@ -153,6 +158,9 @@ func (s *Shipper) pass(ctx context.Context, out *Outcome) error {
 	if quiet := wallClock().Sub(s.contact); quiet > silence || quiet < 0 {
 		s.settled = false
 	}
+	if err := s.checkRival(); err != nil {
+		return err
+	}
 	for {
 		c, err := s.step(ctx, out)
 		if errors.Is(err, errAgain) || errors.Is(err, source.ErrMoved) {
@@ -161,9 +169,15 @@ func (s *Shipper) pass(ctx context.Context, out *Outcome) error {
 		if err != nil {
 			return err
 		}
-		if c.Complete {
-			out.SyncedAt = c.Measured
-			return s.makeRoom(ctx, out)
+		if !c.Complete {
+			continue
+		}
+		out.SyncedAt = c.Measured
+		if err := s.makeRoom(ctx, out); err != nil {
+			return err
+		}
+		if resync, err := s.look(); err != nil || !resync {
+			return err
 		}
 	}
 }

@@ -34,9 +34,10 @@ type State struct {
 	Writer   string          `json:"writer"`  // 32 hex digits
 	TXID     ltx.TXID        `json:"txid"`    // last put or spooled
 	Position wal.Position    `json:"position"`
-	Equal    wal.Position    `json:"equal,omitzero"`  // a place after TXID's own at which no page differed from it
-	Clean    source.Stamp    `json:"clean,omitzero"`  // of the file, if closed cleanly at Position
-	Spool    []replica.Draft `json:"spool,omitempty"` // what spool files hold, in order
+	Equal    wal.Position    `json:"equal,omitzero"`    // a place after TXID's own at which no page differed from it
+	Clean    source.Stamp    `json:"clean,omitzero"`    // of the file, if closed cleanly at Position
+	Scrubbed uint32          `json:"scrubbed,omitzero"` // last page compared with what was shipped, in this round
+	Spool    []replica.Draft `json:"spool,omitempty"`   // what spool files hold, in order
 }
 
 // Dir is a database's state directory, held by one process at a time.

@@ -46,7 +46,7 @@ func (c *Changeset) PageCount() int {
 		return len(c.pages)
 	}
 	n := int(c.End.Commit)
-	if c.End.Commit >= ltx.LockPgno(c.End.PageSize) {
+	if c.End.Commit >= lockPage(c.End.PageSize) {
 		n--
 	}
 	return n
@@ -136,7 +136,7 @@ func (c *Changeset) increment(v verdict, limit int) error {
 	if err := c.addGrowth(changes.Least); err != nil {
 		return err
 	}
-	lock := ltx.LockPgno(db.pageSize)
+	lock := lockPage(db.pageSize)
 	maps.DeleteFunc(c.frames, func(page, _ uint32) bool { return page > c.End.Commit || page == lock })
 	c.pages = append(c.pages, slices.Collect(maps.Keys(c.frames))...)
 	slices.Sort(c.pages)
@@ -163,7 +163,7 @@ func (c *Changeset) describe(ch wal.Changes) {
 // free pages unwritten.
 func (c *Changeset) addGrowth(least uint32) error {
 	var older map[uint32]uint32
-	lock := ltx.LockPgno(c.db.pageSize)
+	lock := lockPage(c.db.pageSize)
 	for page := min(c.db.shipped.Commit, least) + 1; page <= c.End.Commit; page++ {
 		if _, ok := c.frames[page]; ok || page == lock {
 			continue
@@ -251,7 +251,7 @@ func (c *Changeset) Pages(emit func(page uint32, data []byte) error) error {
 		}
 		return nil
 	}
-	lock := ltx.LockPgno(c.db.pageSize)
+	lock := lockPage(c.db.pageSize)
 	for page := uint32(1); page <= c.End.Commit; page++ {
 		if page == lock {
 			continue
@@ -289,6 +289,10 @@ func (c *Changeset) read(page uint32, data []byte) error {
 	c.gone = true
 	return c.readFile(page, data)
 }
+
+// lockPage returns the number of the page at byte 2^30, which SQLite locks and
+// never uses.
+func lockPage(pageSize uint32) uint32 { return ltx.LockPgno(pageSize) }
 
 // readFile reads one page from the database file. One beyond its end was never
 // written, and is zero.

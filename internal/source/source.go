@@ -50,6 +50,9 @@ type DB struct {
 
 	shipped wal.Position // what held vouches for, when it is established
 	clean   Stamp        // of the file when it was last closed cleanly at shipped
+
+	seen       look      // by Touched
+	rivalWrote time.Time // as Rival last saw it
 }
 
 // Open opens the database at path, which must exist and be in WAL mode.

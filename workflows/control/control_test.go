@@ -98,7 +98,7 @@ func (d *data) StopSync(context.Context, string) error {
 	return nil
 }
 
-func (d *data) CleanUp(context.Context, host.Database) (host.CleanUp, error) {
+func (d *data) CleanUp(context.Context, host.Database, bool) (host.CleanUp, error) {
 	return host.CleanUp{}, nil
 }
 

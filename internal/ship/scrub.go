@@ -1,0 +1,127 @@
+package ship
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/source"
+)
+
+const (
+	// DefaultScrub is the time in which all pages of a database are compared with
+	// what was shipped of them.
+	DefaultScrub = 24 * time.Hour
+
+	scrubRate  = 5 << 20  // bytes per second, at most
+	scrubAhead = 16 << 20 // bytes at once, at most: also the pace once something is suspected
+	scrubLeast = 64       // pages at once, unless the database has fewer
+
+	rivalEvery = 30 * time.Second // between two looks for Litestream
+)
+
+// scrub is the slow comparison of the database with what was shipped. It finds
+// what no rule about the log can: a file that was written over in place.
+type scrub struct {
+	last  time.Time // when pages were last looked at, or had to be
+	rush  bool      // something is suspected: do not wait
+	rival time.Time // when Litestream was last looked for
+}
+
+// look compares some pages, if it is time, and tells whether a resync is needed.
+func (s *Shipper) look() (resync bool, err error) {
+	if !s.digests.Trusted() || len(s.spool.entries) > 0 || s.opts.Scrub < 0 {
+		return false, nil
+	}
+	touched, err := s.db.Touched()
+	if err != nil {
+		return false, err
+	}
+	if touched {
+		s.opts.Log.Warn("the database file was written to, and not by a checkpoint: comparing all of it", "db", s.opts.Name)
+		s.scrub.rush, s.state.Scrubbed = true, 0
+	}
+	n := s.scrubDue(time.Now())
+	if n == 0 {
+		return false, nil
+	}
+	first := s.state.Scrubbed + 1
+	differ, looked, err := s.db.Scrub(first, first+n-1, s.digests.Matches)
+	if err != nil || !looked {
+		return false, err
+	}
+	s.scrub.last = time.Now()
+	s.state.Scrubbed += n
+	if commit := s.state.Position.Commit; s.state.Scrubbed >= commit {
+		s.opts.Log.Info("compared all pages with what was shipped", "db", s.opts.Name, "pages", commit)
+		s.state.Scrubbed, s.scrub.rush = 0, false
+	}
+	return s.judgeScrub(differ)
+}
+
+// scrubDue returns how many pages are to be looked at now.
+func (s *Shipper) scrubDue(now time.Time) uint32 {
+	pageSize, commit := int64(s.state.Position.PageSize), s.state.Position.Commit
+	if s.scrub.last.IsZero() {
+		s.scrub.last = now
+	}
+	if commit == 0 {
+		return 0
+	}
+	most := uint32(scrubAhead / pageSize)
+	if s.scrub.rush {
+		return most
+	}
+	rate := min(scrubRate, float64(int64(commit)*pageSize)/s.opts.Scrub.Seconds())
+	due := now.Sub(s.scrub.last).Seconds() * rate / float64(pageSize)
+	if due < float64(min(scrubLeast, commit)) {
+		return 0
+	}
+	return uint32(min(due, float64(most)))
+}
+
+// judgeScrub decides what pages that differ mean.
+func (s *Shipper) judgeScrub(differ []uint32) (resync bool, err error) {
+	if len(differ) == 0 {
+		return false, nil
+	}
+	leaves, err := s.db.FreeLeaves(differ)
+	if err != nil {
+		return false, err
+	}
+	if len(leaves) > 0 {
+		s.opts.Log.Info("free pages are not what was shipped, which changes nothing: SQLite need not write them", "db", s.opts.Name, "pages", len(leaves))
+	}
+	differ = slices.DeleteFunc(differ, func(page uint32) bool { return slices.Contains(leaves, page) })
+	if len(differ) == 0 {
+		return false, nil
+	}
+	s.opts.Log.Warn("the database is not what was shipped, though nothing was committed: was its file written over?",
+		"db", s.opts.Name, "pages", len(differ), "first_page", differ[0])
+	s.demand = source.RuleScrub
+	return true, nil
+}
+
+// checkRival looks for Litestream now and then.
+func (s *Shipper) checkRival() error {
+	if time.Since(s.scrub.rival) < rivalEvery {
+		return nil
+	}
+	s.scrub.rival = time.Now()
+	return s.db.Rival()
+}
+
+// Scrub compares all pages with what was shipped, now, and ships those that
+// differ.
+func (s *Shipper) Scrub(ctx context.Context) (Outcome, error) {
+	s.scrub.rush, s.state.Scrubbed = true, 0
+	var sum Outcome
+	for s.scrub.rush {
+		out, err := s.Pass(ctx)
+		out.Resyncs = append(sum.Resyncs, out.Resyncs...)
+		if sum = out; err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
+}

@@ -1,0 +1,163 @@
+package ship_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/source"
+	"github.com/holdfast-db/holdfast/internal/sqlitetest"
+)
+
+// overwrite writes content over the file of the database in place, as `cp` does,
+// from another process: the file keeps its identity and its log stays.
+func (b *bench) overwrite(content []byte) {
+	b.t.Helper()
+	from := filepath.Join(b.t.TempDir(), "backup.db")
+	if err := os.WriteFile(from, content, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", from, b.path).CombinedOutput(); err != nil {
+		b.t.Fatalf("cp: %v: %s", err, out)
+	}
+}
+
+// pagesDiffer returns how many pages of the restored state are not those of the
+// file, whose log has nothing beyond it.
+func (b *bench) pagesDiffer() (n int) {
+	b.t.Helper()
+	got, size := b.restored()
+	want := mustReadByAnother(b.t, b.path)
+	if len(got) != len(want) {
+		b.t.Fatalf("replica has %d bytes, the file %d", len(got), len(want))
+	}
+	for at := 0; at < len(want); at += size {
+		if string(got[at:at+size]) != string(want[at:at+size]) {
+			n++
+		}
+	}
+	return n
+}
+
+// mustReadByAnother reads a database without opening it in this process.
+func mustReadByAnother(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := exec.Command("cat", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// newCopied returns a bench whose database is all in its file, and an older copy
+// of that file.
+func newCopied(t *testing.T) (b *bench, older []byte) {
+	t.Helper()
+	b = newFilled(t)
+	b.exec("PRAGMA wal_checkpoint(PASSIVE)")
+	b.mustPass()
+	older = mustReadByAnother(t, b.path)
+	b.exec("UPDATE t SET v = randomblob(3000) WHERE id % 10 = 0")
+	b.mustPass()
+	b.exec("PRAGMA wal_checkpoint(PASSIVE)")
+	b.mustPass()
+	if n := b.pagesDiffer(); n != 0 {
+		t.Fatalf("%d pages are not in the file yet", n)
+	}
+	return b, older
+}
+
+func TestAFileWrittenOverInPlaceIsFoundByAScrub(t *testing.T) {
+	b, older := newCopied(t)
+	b.overwrite(older)
+	out, err := b.ship.Scrub(t.Context())
+	if err != nil || !slices.Equal(out.Resyncs, []source.Rule{source.RuleScrub}) {
+		t.Fatalf("resyncs %v (%v), want one for the scrub", out.Resyncs, err)
+	}
+	if n := b.pagesDiffer(); n != 0 {
+		t.Errorf("%d pages differ from the file", n)
+	}
+	if out, err = b.ship.Scrub(t.Context()); err != nil || len(out.Resyncs) != 0 {
+		t.Errorf("the next scrub: resyncs %v (%v), want none", out.Resyncs, err)
+	}
+}
+
+// TestAWriteThatIsNoCheckpointBringsTheScrubForward waits for no scrub: the file
+// has changed and SQLite has copied nothing into it.
+func TestAWriteThatIsNoCheckpointBringsTheScrubForward(t *testing.T) {
+	b, older := newCopied(t)
+	b.mustPass() // has seen the file
+	b.overwrite(older)
+	if out := b.mustPass(); !slices.Equal(out.Resyncs, []source.Rule{source.RuleScrub}) {
+		t.Fatalf("resyncs %v, want one for the scrub", out.Resyncs)
+	}
+	if n := b.pagesDiffer(); n != 0 {
+		t.Errorf("%d pages differ from the file", n)
+	}
+}
+
+// TestAScrubFindsNothingInAnOrdinaryDatabase looks again and again at what a
+// running application does to its file.
+func TestAScrubFindsNothingInAnOrdinaryDatabase(t *testing.T) {
+	b := newFilled(t)
+	app := sqlitetest.StartShell(t, b.path)
+	for i := range 24 {
+		app.Run(t, "UPDATE t SET v = randomblob(3000) WHERE id % 17 = "+string(rune('0'+i%10))+";")
+		if i%3 == 0 {
+			app.Run(t, "PRAGMA wal_checkpoint(PASSIVE);")
+		}
+		if i%10 == 9 {
+			app.Run(t, "DELETE FROM t WHERE id > 900;", "PRAGMA incremental_vacuum;", "VACUUM;")
+		}
+		if out := b.mustPass(); len(out.Resyncs) != 0 {
+			t.Fatalf("round %d: resyncs %v", i, out.Resyncs)
+		}
+		if out, err := b.ship.Scrub(t.Context()); err != nil || len(out.Resyncs) != 0 {
+			t.Fatalf("round %d: scrub: resyncs %v (%v)", i, out.Resyncs, err)
+		}
+	}
+	b.mustEqual()
+}
+
+// TestAScrubTakesItsTime gives the scrub two seconds for 1,000 pages: it is through
+// after a while, and not at once.
+func TestAScrubTakesItsTime(t *testing.T) {
+	b, older := newCopied(t)
+	b.stop()
+	b.opts.Scrub = 2 * time.Second
+	b.start()
+	b.overwrite(older) // before this process has seen the file for the first time
+	passes := 0
+	for start := time.Now(); time.Since(start) < time.Minute; passes++ {
+		if out := b.mustPass(); len(out.Resyncs) > 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if n := b.pagesDiffer(); n != 0 || passes < 2 {
+		t.Errorf("after %d passes %d pages differ from the file, want several passes and none", passes, n)
+	}
+}
+
+// TestFreePagesThatDifferAreNoReasonToResync changes a page that SQLite does not
+// use, behind its back.
+func TestFreePagesThatDifferAreNoReasonToResync(t *testing.T) {
+	b := newFilled(t)
+	b.exec("DELETE FROM t WHERE id > 500")
+	b.exec("PRAGMA wal_checkpoint(PASSIVE)")
+	b.mustPass()
+	file := mustReadByAnother(t, b.path)
+	copy(file[4096*(len(file)/4096-1):], "nobody reads this") // the last page was freed
+	b.overwrite(file)
+	if out, err := b.ship.Scrub(t.Context()); err != nil || len(out.Resyncs) != 0 {
+		t.Errorf("resyncs %v (%v), want none", out.Resyncs, err)
+	}
+	file[4096*3+4000] ^= 1 // and one that it does use
+	b.overwrite(file)
+	if out, err := b.ship.Scrub(t.Context()); err != nil || len(out.Resyncs) != 1 {
+		t.Errorf("resyncs %v (%v), want one", out.Resyncs, err)
+	}
+}
