@@ -21,6 +21,7 @@ type Draft struct {
 	Position wal.Position // what the replica holds once the object is there
 	From     int64        // offset in the log where the object's frames begin; unused when Position.Frame is 0
 	Writer   string       // 32 hex digits
+	Instance string       `json:",omitempty"` // of the writer: tells processes apart
 
 	// Digest of the whole database after the object. Where it is known only when
 	// all pages were emitted, Late is asked for it then.
@@ -44,6 +45,8 @@ func (d Draft) object() Object {
 		Chain:  d.Position.Chain,
 		Boot:   d.Position.Boot,
 		Digest: d.Digest,
+
+		Instance: d.Instance,
 	}
 }
 

@@ -18,6 +18,8 @@ const (
 	chainKey  = "holdfastchain" // two words of 8 hex digits
 	bootKey   = "holdfastboot"
 	digestKey = "holdfastdigest"
+
+	instanceKey = "holdfastinstance"
 )
 
 // encodeMetadata returns what is stored beside o's bytes. Empty values are left
@@ -31,6 +33,9 @@ func encodeMetadata(o Object) blob.Metadata {
 	}
 	if o.Boot != "" {
 		meta[bootKey] = o.Boot
+	}
+	if o.Instance != "" {
+		meta[instanceKey] = o.Instance
 	}
 	if o.Digest != 0 {
 		meta[digestKey] = o.Digest.String()
@@ -50,6 +55,8 @@ func decodeInfo(info blob.Info) (Object, error) {
 		File:   plan.File{Level: level, Min: minTXID, Max: maxTXID, Size: info.Size, Created: info.Modified.UTC()},
 		Writer: lookup(info.Metadata, writerKey),
 		Boot:   lookup(info.Metadata, bootKey),
+
+		Instance: lookup(info.Metadata, instanceKey),
 	}
 	if created, err := time.Parse(time.RFC3339Nano, lookup(info.Metadata, blob.TimestampKey)); err == nil {
 		o.Created = created.UTC()

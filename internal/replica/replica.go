@@ -56,6 +56,8 @@ type Object struct {
 	Chain  [2]uint32 // checksum words of the last frame in the log; zero when none was read
 	Boot   string    // boot id of the machine that wrote it
 
+	Instance string // of the writer that put the object: one of each process; may be empty
+
 	Digest digest.Digest // of the whole database after the object; 0 when it does not say
 }
 

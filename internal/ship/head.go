@@ -23,6 +23,9 @@ func (s *Shipper) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if head.Max != 0 && head.Instance != s.instance && (s.owned || s.inherited != 0 && head.Max > s.inherited) {
+		return s.twin(head)
+	}
 	if head.Max != 0 && head.Writer != s.state.Writer {
 		if err := s.discardSpool(); err != nil {
 			return err
@@ -52,7 +55,8 @@ func (s *Shipper) settle(ctx context.Context) error {
 		s.created = later(s.created, last.Created)
 	}
 	s.state.TXID, s.state.Position = head.Max, position
-	s.db.Resume(position, clean)
+	s.db.Resume(source.Place{Position: position, Clean: clean, File: s.state.File})
+	s.scrub.hurry = clean.IsZero() && !s.state.File.IsZero()
 	s.settled = true
 	return nil
 }

@@ -88,7 +88,7 @@ func (s *Shipper) hard(ctx context.Context, out *Outcome) error {
 		return err
 	}
 	if e := s.put(ctx, c, tail.emit, out); e != nil {
-		s.db.Resume(before, source.Stamp{})
+		s.db.Resume(source.Place{Position: before, File: s.state.File})
 		return e
 	}
 	return err

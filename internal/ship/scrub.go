@@ -25,6 +25,7 @@ const (
 type scrub struct {
 	last  time.Time // when pages were last looked at, or had to be
 	rush  bool      // something is suspected: do not wait
+	hurry bool      // nobody watched the file for a while: as fast as is allowed, once
 	rival time.Time // when Litestream was last looked for
 }
 
@@ -54,7 +55,7 @@ func (s *Shipper) look() (resync bool, err error) {
 	s.state.Scrubbed += n
 	if commit := s.state.Position.Commit; s.state.Scrubbed >= commit {
 		s.opts.Log.Info("compared all pages with what was shipped", "db", s.opts.Name, "pages", commit)
-		s.state.Scrubbed, s.scrub.rush = 0, false
+		s.state.Scrubbed, s.scrub.rush, s.scrub.hurry = 0, false, false
 	}
 	return s.judgeScrub(differ)
 }
@@ -73,6 +74,9 @@ func (s *Shipper) scrubDue(now time.Time) uint32 {
 		return most
 	}
 	rate := min(scrubRate, float64(int64(commit)*pageSize)/s.opts.Scrub.Seconds())
+	if s.scrub.hurry {
+		rate = scrubRate
+	}
 	due := now.Sub(s.scrub.last).Seconds() * rate / float64(pageSize)
 	if due < float64(min(scrubLeast, commit)) {
 		return 0

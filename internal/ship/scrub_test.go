@@ -142,6 +142,27 @@ func TestAScrubTakesItsTime(t *testing.T) {
 	}
 }
 
+// TestAFileWrittenOverWhileNobodyWatchedIsFoundSoon kills the process, so to speak,
+// and copies a backup over the file beside its log before the next one begins: the
+// log says that nothing happened.
+func TestAFileWrittenOverWhileNobodyWatchedIsFoundSoon(t *testing.T) {
+	b, older := newCopied(t)
+	b.exec("UPDATE t SET v = 1 WHERE id = 5") // which stays in the log
+	b.mustPass()
+	_ = b.dir.Close()
+	b.overwrite(older)
+	b.start()
+	passes := 0
+	for start := time.Now(); time.Since(start) < time.Minute; passes++ {
+		if out := b.mustPass(); len(out.Resyncs) > 0 {
+			t.Logf("%v after %d passes", out.Resyncs, passes)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("not found in %d passes, though a day is far away", passes)
+}
+
 // TestFreePagesThatDifferAreNoReasonToResync changes a page that SQLite does not
 // use, behind its back.
 func TestFreePagesThatDifferAreNoReasonToResync(t *testing.T) {

@@ -136,6 +136,7 @@ func (s *Shipper) putSpooled(ctx context.Context, e replica.Draft, out *Outcome)
 		return s.spoolDamaged(err)
 	}
 	to := s.head.Max + 1
+	e.Instance = s.instance
 	if known {
 		e.Digest = change.Digest()
 	}

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"time"
 
@@ -90,6 +91,12 @@ type Shipper struct {
 	scrub   scrub
 	demand  source.Rule // why the next capture must look at all pages; empty when the log decides
 
+	// instance tells this Shipper's objects from those of others under the same
+	// writer: of earlier processes, and of a twin, which a copied machine makes.
+	instance  string
+	owned     bool     // this one has put something
+	inherited ltx.TXID // of the one object that an earlier process put late; 0 for none
+
 	settled bool           // head is what the replica holds, and position follows from it
 	head    replica.Object // newest object; zero for an empty replica
 	contact time.Time      // when the replica last answered
@@ -121,7 +128,7 @@ func New(opts Options, dir *Dir) (*Shipper, error) {
 	if err != nil {
 		opts.Log.Warn("page digests cannot be read", "db", opts.Name, "err", err)
 	}
-	return &Shipper{opts: opts, dir: dir, state: state, spool: spool, digests: digests{Table: table}}, nil
+	return &Shipper{opts: opts, dir: dir, state: state, spool: spool, digests: digests{Table: table}, instance: fmt.Sprintf("%016x", rand.Uint64())}, nil
 }
 
 // Close lets go of the page digests. It saves nothing.
@@ -135,7 +142,7 @@ func (s *Shipper) Writer() string { return s.state.Writer }
 func (s *Shipper) Attach(db *source.DB) {
 	s.db = db
 	if s.settled {
-		db.Resume(s.state.Position, source.Stamp{})
+		db.Resume(source.Place{Position: s.state.Position, File: s.state.File})
 	}
 }
 
@@ -222,12 +229,11 @@ func (s *Shipper) resynced(c *source.Changeset, out *Outcome) error {
 	if c.Rule != source.RuleFirst {
 		out.Resyncs = append(out.Resyncs, c.Rule)
 	}
-	s.demand = ""
+	s.demand, s.state.File = "", s.db.ID()
 	s.mark()
-	if !c.Empty() {
-		return nil
+	if c.Empty() {
+		s.state.Position, s.state.Equal, s.state.Clean = c.End, c.End, source.Stamp{}
 	}
-	s.state.Position, s.state.Equal, s.state.Clean = c.End, c.End, source.Stamp{}
 	return s.Save()
 }
 
@@ -283,7 +289,7 @@ func (s *Shipper) checkFree(ctx context.Context, d replica.Draft) error {
 // size from one level-0 object to the next, so such a resync starts over as a
 // snapshot of everything.
 func (s *Shipper) draft(c *source.Changeset, txid ltx.TXID) replica.Draft {
-	d := replica.Draft{Min: txid, Max: txid, Position: c.End, From: c.Start, Writer: s.state.Writer, Created: s.timestamp()}
+	d := replica.Draft{Min: txid, Max: txid, Position: c.End, From: c.Start, Writer: s.state.Writer, Instance: s.instance, Created: s.timestamp()}
 	if old := s.state.Position.PageSize; old != 0 && old != c.End.PageSize {
 		d.Level, d.Min = plan.SnapshotLevel, 1
 	}
@@ -303,6 +309,7 @@ func (s *Shipper) timestamp() time.Time {
 // advance makes object the head.
 func (s *Shipper) advance(object replica.Object, d replica.Draft, out *Outcome) {
 	s.head, s.contact, s.created = object, wallClock(), d.Created
+	s.owned = true
 	s.state.TXID, s.state.Position = object.Max, d.Position
 	s.state.Equal, s.state.Clean = wal.Position{}, source.Stamp{}
 	out.Puts++
@@ -322,8 +329,22 @@ func (s *Shipper) collide(ctx context.Context, d replica.Draft) error {
 	if o.Writer != s.state.Writer {
 		return fmt.Errorf("%w: object %s of %s was written by %s, this database writes as %s; find the other writer, stop one of the two, then resume", ErrFenced, o.Key(), s.opts.URL, name(o.Writer), name(s.state.Writer))
 	}
+	if o.Instance != s.instance {
+		if s.owned || s.inherited != 0 {
+			return s.twin(o)
+		}
+		s.inherited = o.Max
+	}
 	s.settled, s.opts.Head = false, d.Max
 	return errAgain
+}
+
+// twin says that somebody else writes the replica under our identity. An earlier
+// process can have left no more than one put behind that arrives late, before our
+// first. A person who resumes has seen to it that only one is left.
+func (s *Shipper) twin(o replica.Object) error {
+	s.owned, s.inherited, s.settled = false, 0, false
+	return fmt.Errorf("%w: object %s of %s was written by another worker under the identity of this database, as a copied machine or state directory does; stop one of the two, then resume", ErrFenced, o.Key(), s.opts.URL)
 }
 
 func name(writer string) string {

@@ -35,6 +35,7 @@ type State struct {
 	TXID     ltx.TXID        `json:"txid"`    // last put or spooled
 	Position wal.Position    `json:"position"`
 	Equal    wal.Position    `json:"equal,omitzero"`    // a place after TXID's own at which no page differed from it
+	File     source.FileID   `json:"file,omitzero"`     // that Position was read from
 	Clean    source.Stamp    `json:"clean,omitzero"`    // of the file, if closed cleanly at Position
 	Scrubbed uint32          `json:"scrubbed,omitzero"` // last page compared with what was shipped, in this round
 	Spool    []replica.Draft `json:"spool,omitempty"`   // what spool files hold, in order

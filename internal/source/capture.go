@@ -104,7 +104,7 @@ func (db *DB) lockForCapture(force Rule) error {
 
 func (db *DB) capture(limit int, force Rule) (*Changeset, error) {
 	measured := time.Now()
-	b, err := db.measure()
+	b, err := db.measureTwice()
 	if err != nil {
 		return nil, err
 	}
@@ -183,11 +183,14 @@ func (c *Changeset) addGrowth(least uint32) error {
 	return nil
 }
 
-// index maps the pages that SQLite reads from the log at the changeset's end. It
-// does not look at frames that are in the database file: there the file counts,
-// which may have been cut since.
+// index maps the pages that SQLite reads from the log at the changeset's end. At
+// the very end of the log it does not look at frames that are in the database
+// file: there the file counts, which may have been cut since.
 func (c *Changeset) index() (map[uint32]uint32, error) {
-	from := min(c.bound.Backfilled, c.End.Frame)
+	from := uint32(0)
+	if c.End.Frame == c.bound.Frame {
+		from = c.bound.Backfilled
+	}
 	pages, err := wal.Index(c.db.wal, c.bound.Header, from, c.End.Frame)
 	if err != nil {
 		return nil, fmt.Errorf("index the log of %s: %w", c.db.path, err)
@@ -311,7 +314,7 @@ func (c *Changeset) readFile(page uint32, data []byte) error {
 // Shipped says that c is durable, in the replica or the spool: the lock that was
 // begun for it takes over.
 func (db *DB) Shipped(c *Changeset) error {
-	db.shipped, db.clean = c.End, Stamp{}
+	db.shipped, db.clean, db.from = c.End, Stamp{}, db.id
 	l := db.held
 	if db.next != nil {
 		l = db.next

@@ -1,8 +1,6 @@
 package source
 
 import (
-	"fmt"
-
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
@@ -14,6 +12,7 @@ type Rule string
 const (
 	RuleFirst     Rule = "first"     // nothing was shipped before
 	RulePageSize  Rule = "page_size" // the database's page size changed
+	RuleReplaced  Rule = "replaced"  // the file is another than the one that was shipped
 	RuleNoLog     Rule = "no_log"    // the log is empty, and no lock vouches for what it held
 	RuleShortLog  Rule = "short_log" // the log ends before the last shipped frame
 	RuleChain     Rule = "chain"     // the log's frames are not the ones that were shipped
@@ -42,6 +41,8 @@ func (db *DB) judge(b bound, force Rule) (verdict, error) {
 		return verdict{resync: RuleFirst}, nil
 	case at.PageSize != db.pageSize || b.Frame > 0 && b.Header.PageSize != db.pageSize:
 		return verdict{resync: RulePageSize}, nil
+	case !db.from.IsZero() && !db.id.succeeds(db.from):
+		return verdict{resync: RuleReplaced}, nil
 	case force != "":
 		return verdict{resync: force}, nil
 	case db.held.established && (b.Frame == 0 || b.Header.Salts != at.Salts):
@@ -74,11 +75,8 @@ func (db *DB) closedCleanly() (bool, error) {
 	if db.clean.IsZero() {
 		return false, nil
 	}
-	info, err := db.file.Stat()
-	if err != nil {
-		return false, fmt.Errorf("stat %s: %w", db.path, err)
-	}
-	return stampOf(info, db.boot).equal(db.clean), nil
+	stamp, err := stampOf(db.file, db.boot)
+	return err == nil && stamp.equal(db.clean), err
 }
 
 // stands tells whether the last shipped frame is in the log, with its chain.

@@ -35,7 +35,7 @@ func TestPagesThatGrewWithoutAFrameAreTaken(t *testing.T) {
 			}
 			app.Run(t, "UPDATE t SET v = 2 WHERE v = 1;", "CREATE TABLE u(v);")
 			db = mustOpen(t, path)
-			db.Resume(m.at, source.Stamp{})
+			db.Resume(source.Place{Position: m.at})
 			pass(t, db, m, 0)
 			mustEqual(t, m, path)
 			if len(m.resyncs) != 1 {

@@ -9,26 +9,37 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // FileID names a file independently of its path.
 type FileID struct {
 	Device, Inode uint64
+	Born          int64 `json:",omitzero"` // ns; 0 where the file system does not tell
+}
+
+// IsZero tells whether no file is named.
+func (id FileID) IsZero() bool { return id == FileID{} }
+
+// succeeds tells whether id may be the file that old was, perhaps on a machine that
+// was started anew since, where devices can have other numbers. A file system may
+// give an inode again to a new file, which is why its birth counts.
+func (id FileID) succeeds(old FileID) bool {
+	if id.Born != 0 && old.Born != 0 {
+		return id.Inode == old.Inode && id.Born == old.Born
+	}
+	return id.Inode == old.Inode && id.Device == old.Device
 }
 
 // Identify returns the identity of the file at path, without opening it.
 // ErrMissing says that there is none.
 func Identify(path string) (FileID, error) {
-	info, err := os.Stat(path)
+	s, err := statx(unix.AT_FDCWD, path, 0)
 	if err != nil {
 		return FileID{}, missing(path, err)
 	}
-	return identity(info), nil
-}
-
-func identity(info fs.FileInfo) FileID {
-	st := info.Sys().(*syscall.Stat_t)
-	return FileID{Device: st.Dev, Inode: st.Ino}
+	return s.FileID, nil
 }
 
 // Stamp is what the file system says of a database file. Any write moves one of
@@ -43,16 +54,38 @@ type Stamp struct {
 	Boot             string
 }
 
-func stampOf(info fs.FileInfo, boot string) Stamp {
-	st := info.Sys().(*syscall.Stat_t)
-	return Stamp{
-		Boot:     boot,
-		FileID:   identity(info),
-		Size:     st.Size,
-		Modified: time.Unix(st.Mtim.Unix()).UTC(),
-		Change:   time.Unix(st.Ctim.Unix()).UTC(),
+// stampOf returns the stamp of the open file f.
+func stampOf(f *os.File, boot string) (Stamp, error) {
+	s, err := statx(int(f.Fd()), "", unix.AT_EMPTY_PATH)
+	s.Boot = boot
+	if err != nil {
+		err = &os.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
+	return s, err
 }
+
+func statx(dir int, path string, flags int) (Stamp, error) {
+	var x unix.Statx_t
+	if err := unix.Statx(dir, path, flags, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &x); err != nil {
+		return Stamp{}, err
+	}
+	s := Stamp{
+		FileID:   FileID{Device: unix.Mkdev(x.Dev_major, x.Dev_minor), Inode: x.Ino},
+		Size:     int64(x.Size),
+		Modified: timeOf(x.Mtime),
+		Change:   timeOf(x.Ctime),
+	}
+	if x.Mask&unix.STATX_BTIME != 0 {
+		s.Born = timeOf(x.Btime).UnixNano()
+	}
+	return s, nil
+}
+
+func timeOf(t unix.StatxTimestamp) time.Time { return time.Unix(t.Sec, int64(t.Nsec)).UTC() }
+
+// coarse tells whether the times of s look like those of a file system that keeps
+// whole seconds: a write within the same second would not show.
+func (s Stamp) coarse() bool { return s.Modified.Nanosecond() == 0 && s.Change.Nanosecond() == 0 }
 
 // IsZero tells whether s was never taken.
 func (s Stamp) IsZero() bool { return s == Stamp{} }

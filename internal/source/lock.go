@@ -82,6 +82,27 @@ func (db *DB) measure() (bound, error) {
 	return bound{}, fmt.Errorf("%w: the end of the log of %s could not be read in %d tries", ErrBusy, db.path, measureTries)
 }
 
+// measureTwice is measure with a count of backfilled frames that was read before
+// the end of the log was. SQLite reads them the other way round: in between, a
+// checkpoint may have seen a later end, and left out an older frame of a page that
+// has a newer one there. What a checkpoint that knew no later end has counted is in
+// the file by content.
+func (db *DB) measureTwice() (bound, error) {
+	before, err := db.measure()
+	if err != nil {
+		return bound{}, err
+	}
+	b, err := db.measure()
+	if err != nil {
+		return bound{}, err
+	}
+	if b.Header != before.Header {
+		before.Backfilled = 0
+	}
+	b.Backfilled = min(b.Backfilled, before.Backfilled)
+	return b, nil
+}
+
 // header reads the log's header; the zero Header when the log has none.
 func (db *DB) header() (wal.Header, error) {
 	h, err := wal.ReadHeader(db.wal)
@@ -150,10 +171,10 @@ type Waiting struct {
 // not. It tells what waits otherwise. Call it often between passes, so that an
 // application's own checkpoint does not wait for the next one.
 func (db *DB) Tend() (Waiting, error) {
-	if db.held == nil || !db.held.established {
+	if db.held == nil {
 		return Waiting{}, nil
 	}
-	if err := db.check(); err != nil {
+	if err := db.check(); err != nil || !db.held.established {
 		return Waiting{}, err
 	}
 	b, err := db.measure()
@@ -170,8 +191,11 @@ func (db *DB) Tend() (Waiting, error) {
 }
 
 // renew replaces the held lock by a new one if nothing was committed before the
-// new one began.
+// new one began, and none is waiting to take over.
 func (db *DB) renew() error {
+	if db.next != nil {
+		return nil
+	}
 	l, err := db.take()
 	if err != nil {
 		return err

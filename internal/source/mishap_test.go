@@ -26,7 +26,7 @@ func TestLogRestartedBeforeItsPagesWereRead(t *testing.T) {
 	}
 	app.Run(t, "UPDATE a SET v = 1;", "BEGIN; UPDATE a SET v = 2; UPDATE b SET v = 2; COMMIT;", "PRAGMA wal_checkpoint(PASSIVE);")
 	db = mustOpen(t, path)
-	db.Resume(m.at, source.Stamp{})
+	db.Resume(source.Place{Position: m.at})
 	c, err := db.Capture(1, "")
 	if err != nil || c.Complete {
 		t.Fatalf("got %+v, %v; want a part", c, err)

@@ -66,7 +66,7 @@ func TestReopenedDatabaseGoesOn(t *testing.T) {
 				app = sqlitetest.StartShell(t, path)
 			}
 			db = mustOpen(t, path)
-			db.Resume(m.at, clean)
+			db.Resume(source.Place{Position: m.at, Clean: clean})
 			pass(t, db, m, 0)
 			app.Run(t, "INSERT INTO t(v) VALUES (3);")
 			pass(t, db, m, 0)
@@ -94,7 +94,7 @@ func TestRestartedLogWithAnOlderTail(t *testing.T) {
 	}
 	app.Run(t, "PRAGMA wal_checkpoint(RESTART);", "INSERT INTO t(v) VALUES (1);")
 	db = mustOpen(t, path)
-	db.Resume(m.at, source.Stamp{})
+	db.Resume(source.Place{Position: m.at})
 	pass(t, db, m, 0)
 	mustEqual(t, m, path)
 	if len(m.resyncs) != 1 {

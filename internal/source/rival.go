@@ -55,11 +55,10 @@ func (db *DB) rivalProcess() (string, error) {
 	defer locks.Close() //nolint:errcheck // only read
 	files := make(map[string]bool)
 	for _, f := range []*os.File{db.file, db.shm} {
-		info, err := f.Stat()
+		id, err := stampOf(f, "")
 		if err != nil {
 			return "", err
 		}
-		id := identity(info)
 		files[fmt.Sprintf("%02x:%02x:%d", unix.Major(id.Device), unix.Minor(id.Device), id.Inode)] = true
 	}
 	for lines := bufio.NewScanner(locks); lines.Scan(); {

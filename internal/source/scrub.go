@@ -46,7 +46,7 @@ func (db *DB) atRest() (c *Changeset, ok bool, err error) {
 	if db.held == nil || !db.held.established {
 		return nil, false, nil
 	}
-	b, err := db.measure()
+	b, err := db.measureTwice()
 	if err != nil || !b.at(db.shipped) {
 		return nil, false, err
 	}

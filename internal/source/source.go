@@ -20,8 +20,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
@@ -50,6 +53,7 @@ type DB struct {
 
 	shipped wal.Position // what held vouches for, when it is established
 	clean   Stamp        // of the file when it was last closed cleanly at shipped
+	from    FileID       // the file that shipped was read from; zero when that is not known
 
 	seen       look      // by Touched
 	rivalWrote time.Time // as Rival last saw it
@@ -60,6 +64,11 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 	if err := checkVersion(); err != nil {
 		return nil, err
 	}
+	real, err := filepath.EvalSymlinks(path) // SQLite keeps the log beside the file, not beside a link
+	if err != nil {
+		return nil, missing(path, err)
+	}
+	path = real
 	file, err := open(path)
 	if err != nil {
 		return nil, err
@@ -72,14 +81,15 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 }
 
 func (db *DB) connect() error {
-	info, err := db.file.Stat()
-	if err != nil {
-		return err
-	}
-	db.id = identity(info)
+	var err error
 	if db.boot, err = bootID(); err != nil {
 		return err
 	}
+	stamp, err := stampOf(db.file, db.boot)
+	if err != nil {
+		return err
+	}
+	db.id = stamp.FileID
 	for _, c := range []**conn{&db.readers[0], &db.readers[1], &db.aux} {
 		if *c, err = connect(db.path); err != nil {
 			return err
@@ -106,11 +116,11 @@ func (db *DB) openLog() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w; it was removed while the database is in use", ErrContract, err)
 	}
-	info, err := f.Stat()
+	stamp, err := stampOf(f, db.boot)
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	db.wal, db.walID = f, identity(info)
+	db.wal, db.walID = f, stamp.FileID
 	if db.shm, err = os.Open(db.path + "-shm"); err != nil {
 		return fmt.Errorf("%w: %w; it was removed while the database is in use", ErrContract, err)
 	}
@@ -123,15 +133,20 @@ func (db *DB) ID() FileID { return db.id }
 // PageSize returns the database's page size in bytes.
 func (db *DB) PageSize() uint32 { return db.pageSize }
 
-// Resume says where an earlier process, or an earlier attempt, left off: the
-// position of the replica's head, and the stamp of the file if it was closed
-// cleanly at just that position. No lock vouches for it, unless it is the very
+// Place is where an earlier process, or an earlier attempt, left off.
+type Place struct {
+	Position wal.Position // of the replica's head
+	Clean    Stamp        // of the file if it was closed cleanly at just that position; else zero
+	File     FileID       // the file that it was read from; zero when that is not known
+}
+
+// Resume says where to go on. No lock vouches for a place, unless it is the very
 // position that was shipped last.
-func (db *DB) Resume(at wal.Position, clean Stamp) {
-	if db.held != nil && at == db.shipped {
+func (db *DB) Resume(from Place) {
+	if db.held != nil && from.Position == db.shipped {
 		return
 	}
-	db.shipped, db.clean = at, clean
+	db.shipped, db.clean, db.from = from.Position, from.Clean, from.File
 	if db.held != nil {
 		db.held.established = false
 	}
@@ -144,7 +159,13 @@ const racyTime = 50 * time.Millisecond
 // Close closes the database as any application would: the last connection copies the log into the database file and removes it. When all of the log was
 // shipped, and provably nobody wrote in between, it returns the stamp by which
 // Resume can tell later that nothing was missed; else a zero one.
+//
+// Files that were replaced or written over meanwhile are left alone, as Abandon
+// does.
 func (db *DB) Close() (Stamp, error) {
+	if err := db.checkAll(); errors.Is(err, ErrReplaced) || errors.Is(err, ErrMissing) {
+		return Stamp{}, db.Abandon()
+	}
 	before := db.restingStamp()
 	err := db.closeConnections()
 	after := db.finalStamp()
@@ -182,12 +203,12 @@ func (db *DB) restingStamp() Stamp {
 		if err != nil || !b.at(db.shipped) || b.Backfilled != b.Frame {
 			return Stamp{}
 		}
-		info, err := db.file.Stat()
-		if err != nil {
+		stamp, err := stampOf(db.file, db.boot)
+		if err != nil || stamp.coarse() {
 			return Stamp{}
 		}
-		if time.Since(info.ModTime()) > racyTime {
-			return stampOf(info, db.boot)
+		if time.Since(stamp.Modified) > racyTime {
+			return stamp
 		}
 		time.Sleep(racyTime + racyTime/5)
 	}
@@ -210,11 +231,12 @@ func (db *DB) finalStamp() Stamp {
 			return Stamp{}
 		}
 	}
-	info, err := os.Stat(db.path)
+	stamp, err := statx(unix.AT_FDCWD, db.path, 0)
 	if err != nil {
 		return Stamp{}
 	}
-	return stampOf(info, db.boot)
+	stamp.Boot = db.boot
+	return stamp
 }
 
 func (db *DB) closeConnections() error {
@@ -262,6 +284,17 @@ func (db *DB) check() error {
 		return fmt.Errorf("%w: the read lock on %s was lost", ErrReplaced, db.path)
 	}
 	return nil
+}
+
+// checkAll is check and checkContent, as far as the database came to be open.
+func (db *DB) checkAll() error {
+	if db.wal == nil {
+		return nil
+	}
+	if err := db.check(); err != nil {
+		return err
+	}
+	return db.checkContent()
 }
 
 // checkContent tells whether the file that is open still holds the database that

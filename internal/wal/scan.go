@@ -77,9 +77,12 @@ func (s *scanner) take(n uint32, b []byte) error {
 	if f.Page == 0 {
 		return fmt.Errorf("%w: frame %d holds page 0", ErrCorrupt, n)
 	}
+	if f.Salts != s.header.Salts {
+		return fmt.Errorf("%w: frame %d has salts %08x, the log %08x", ErrCorrupt, n, f.Salts, s.header.Salts)
+	}
 	want := checksum(s.header.BigEndian, s.chain, b[:8])
 	want = checksum(s.header.BigEndian, want, b[FrameHeaderSize:])
-	if f.Salts != s.header.Salts || f.Chain != want {
+	if f.Chain != want {
 		s.broken = true
 	}
 	s.chain = f.Chain
@@ -101,7 +104,9 @@ func (s *scanner) commit(n uint32, f Frame) {
 		s.done.Least = f.Commit
 	}
 	for page, frame := range s.open {
-		s.done.Pages[page] = frame
+		if page <= f.Commit { // it may have spilled pages that it cut off itself
+			s.done.Pages[page] = frame
+		}
 	}
 	clear(s.open)
 	s.done.Commit, s.done.Frame, s.done.Chain = f.Commit, n, f.Chain
