@@ -43,6 +43,12 @@ func serve(ctx context.Context, w world, s settings) error {
 		return usageError{err}
 	}
 	logger := slog.New(handler)
+	metrics := telemetry.NewMetrics()
+	stop, err := serveMetrics(logger, s.Metrics.Listen, metrics)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	c, err := control.Dial(ctx, control.Dialing{
 		Environ:  w.environ,
 		Identity: fmt.Sprintf("holdfast-worker/%s/%d", s.Host, os.Getpid()),
@@ -55,7 +61,7 @@ func serve(ctx context.Context, w world, s settings) error {
 	defer c.Close()
 	h, err := host.New(host.Options{
 		StateDir: s.processDir, DatabaseDir: s.databaseDir, Log: logger,
-		OpenReplica: opener(s.credentials),
+		OpenReplica: opener(s.credentials), Observer: observer{metrics},
 	})
 	if err != nil {
 		return err

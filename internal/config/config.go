@@ -23,6 +23,7 @@ type Config struct {
 	Backoff   Backoff
 	Azure     Azure
 	Log       Log
+	Metrics   Metrics
 }
 
 // Database is one listed database.
@@ -61,6 +62,11 @@ type Azure struct {
 	AccountKeyFile       string
 	SASFile              string
 	Tier                 string
+}
+
+// Metrics says where they are served.
+type Metrics struct {
+	Listen string // host:port; empty for nowhere
 }
 
 // Log says what is logged, and how.

@@ -44,6 +44,7 @@ var keys = []key{
 	{"azure.account-key-file", "", "file", "file with an account key"},
 	{"azure.sas-file", "", "file", "file with a shared access signature"},
 	{"azure.tier", "", "tier", "access tier of new objects: hot, cool or cold (default: the account's)"},
+	{"metrics.listen", "", "address", "serve Prometheus metrics there, like 127.0.0.1:9464 (default: nowhere)"},
 	{"log.level", "info", "level", "debug, info, warn or error"},
 	{"log.format", "text", "format", "text or json"},
 }

@@ -205,7 +205,8 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 			SASFile:              d.text("azure.sas-file"),
 			Tier:                 d.text("azure.tier"),
 		},
-		Log: Log{Level: d.text("log.level"), Format: d.text("log.format")},
+		Metrics: Metrics{Listen: d.text("metrics.listen")},
+		Log:     Log{Level: d.text("log.level"), Format: d.text("log.format")},
 	}
 	if d.err == nil {
 		d.err = v.UnmarshalKey(databasesKey, &c.Databases)

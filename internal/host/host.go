@@ -34,8 +34,21 @@ type Options struct {
 	DatabaseDir string // root of the databases' own state; empty keeps each beside its database
 	OpenReplica func(ctx context.Context, url string) (*replica.Replica, error)
 	Log         *slog.Logger
-	FS          ship.FS // nil for the operating system's
+	FS          ship.FS  // nil for the operating system's
+	Observer    Observer // nil for none
 }
+
+// Observer is told what happens to databases, on the goroutine that does it.
+type Observer interface {
+	Passed(database string, out ship.Outcome, err error)
+	Released(database string)
+}
+
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Passed(string, ship.Outcome, error) {}
+func (nobody) Released(string)                    {}
 
 // Host keeps the slots of one worker process. It is safe for concurrent use.
 type Host struct {
@@ -58,6 +71,9 @@ type Host struct {
 func New(opts Options) (*Host, error) {
 	if opts.FS == nil {
 		opts.FS = ship.OS
+	}
+	if opts.Observer == nil {
+		opts.Observer = nobody{}
 	}
 	h := &Host{opts: opts, slots: make(map[string]*slot), done: make(chan struct{})}
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
@@ -227,6 +243,7 @@ func (h *Host) Release(ctx context.Context, d Database) error {
 			return err
 		}
 	}
+	h.opts.Observer.Released(d.Name)
 	return h.forget(d.Name)
 }
 

@@ -227,6 +227,7 @@ func (s *slot) pass(ctx context.Context, p *Progress) error {
 
 func (s *slot) onePass(ctx context.Context, p *Progress) error {
 	out, err := s.shipper.Pass(ctx)
+	s.host.opts.Observer.Passed(s.opened.Name, out, err)
 	p.add(out)
 	p.Writer = s.shipper.Writer()
 	return err

@@ -1,0 +1,93 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are what a worker tells Prometheus of its databases. All have a label
+// with the database's name.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	passes, objects, bytes, transactions, resyncs *prometheus.CounterVec
+	txid, synced, behind, spooled                 *prometheus.GaugeVec
+}
+
+// PassNumbers are what one pass adds and where it leaves a database.
+type PassNumbers struct {
+	Failed       bool
+	Objects      int
+	Bytes        int64 // of the objects
+	Transactions int64
+	Resyncs      []string // rules
+	TXID         uint64
+	SyncedAt     time.Time // zero: not reached
+	BehindBytes  int64
+	SpoolBytes   int64
+}
+
+// NewMetrics returns metrics of no database, with those of the process.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		Registry:     prometheus.NewRegistry(),
+		passes:       counter("passes_total", "Passes over the database, by outcome: ok or failed.", "outcome"),
+		objects:      counter("objects_total", "Objects put into the replica."),
+		bytes:        counter("object_bytes_total", "Bytes of the objects put into the replica."),
+		transactions: counter("transactions_total", "Transactions of the application that were shipped."),
+		resyncs:      counter("resyncs_total", "Times that all pages were compared, by the rule for which the log was not enough.", "rule"),
+		txid:         gauge("replica_txid", "Highest TXID in the replica."),
+		synced:       gauge("synced_timestamp_seconds", "When database and replica were last known to be equal; lag is now minus this."),
+		behind:       gauge("log_behind_bytes", "Bytes of log that are not shipped."),
+		spooled:      gauge("spool_bytes", "Bytes that wait in the spool."),
+	}
+	for _, c := range []prometheus.Collector{
+		m.passes, m.objects, m.bytes, m.transactions, m.resyncs, m.txid, m.synced, m.behind, m.spooled,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		m.Registry.MustRegister(c)
+	}
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "holdfast", Name: name, Help: help}, append([]string{"database"}, labels...))
+}
+
+func gauge(name, help string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "holdfast", Name: name, Help: help}, []string{"database"})
+}
+
+// Pass takes up one pass over database.
+func (m *Metrics) Pass(database string, p PassNumbers) {
+	outcome := "ok"
+	if p.Failed {
+		outcome = "failed"
+	}
+	m.passes.WithLabelValues(database, outcome).Inc()
+	m.objects.WithLabelValues(database).Add(float64(p.Objects))
+	m.bytes.WithLabelValues(database).Add(float64(p.Bytes))
+	m.transactions.WithLabelValues(database).Add(float64(p.Transactions))
+	for _, rule := range p.Resyncs {
+		m.resyncs.WithLabelValues(database, rule).Inc()
+	}
+	m.txid.WithLabelValues(database).Set(float64(p.TXID))
+	m.behind.WithLabelValues(database).Set(float64(p.BehindBytes))
+	m.spooled.WithLabelValues(database).Set(float64(p.SpoolBytes))
+	if !p.SyncedAt.IsZero() {
+		m.synced.WithLabelValues(database).Set(float64(p.SyncedAt.UnixNano()) / 1e9)
+	}
+}
+
+// Forget drops all that was told of database.
+func (m *Metrics) Forget(database string) {
+	of := prometheus.Labels{"database": database}
+	for _, c := range []*prometheus.CounterVec{m.passes, m.objects, m.bytes, m.transactions, m.resyncs} {
+		c.DeletePartialMatch(of)
+	}
+	for _, g := range []*prometheus.GaugeVec{m.txid, m.synced, m.behind, m.spooled} {
+		g.DeletePartialMatch(of)
+	}
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/holdfast-db/holdfast/internal/ship"
+	"github.com/holdfast-db/holdfast/internal/telemetry"
+)
+
+// observer tells the metrics of what the host does.
+type observer struct{ metrics *telemetry.Metrics }
+
+// Passed implements host.Observer.
+func (o observer) Passed(database string, out ship.Outcome, err error) {
+	numbers := telemetry.PassNumbers{
+		Failed: err != nil, Objects: out.Puts, Bytes: out.Bytes, Transactions: out.Transactions, TXID: uint64(out.TXID),
+		SyncedAt: out.SyncedAt, BehindBytes: out.BehindBytes, SpoolBytes: out.SpoolBytes,
+	}
+	for _, rule := range out.Resyncs {
+		numbers.Resyncs = append(numbers.Resyncs, string(rule))
+	}
+	o.metrics.Pass(database, numbers)
+}
+
+// Released implements host.Observer.
+func (o observer) Released(database string) { o.metrics.Forget(database) }
+
+// serveMetrics answers at address until stop is called; at no address if that is
+// empty.
+func serveMetrics(logger *slog.Logger, address string, m *telemetry.Metrics) (stop func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("metrics.listen: %w; choose another address, or leave it out", err)}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("metrics ended", telemetry.Error, err.Error())
+		}
+	}()
+	logger.Info("metrics served", telemetry.Address, "http://"+listener.Addr().String()+"/metrics")
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = server.Shutdown(ctx)
+	}, nil
+}
