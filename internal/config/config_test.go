@@ -21,7 +21,8 @@ databases:
   - {path: /var/lib/shop/shop.db}
   - {path: /var/lib/shop/Orders 2.sqlite, replica: "file:///mnt/backup/orders"}
   - {path: /srv/a.db, name: tenants/a}
-sync: {interval: 2s, window: 0, heartbeat: 30s, wal-limit: 1GiB}
+sync: {interval: 2s, window: 0, heartbeat: 30s, scrub: 1h, wal-limit: 1GiB}
+metrics: {listen: "127.0.0.1:9464"}
 backoff: {cap: 8s}
 azure: {endpoint: "", connection-string-file: /run/c, account-key-file: /run/k, sas-file: /run/s, tier: cool}
 log: {level: debug, format: json}
@@ -59,9 +60,10 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	c := mustLoad(t, config.Source{File: mustWrite(t, whole)})
 	want := config.Config{
 		Host: "web-1", Replica: "abs://account@backups/prod", StateDir: "/var/lib/holdfast",
-		Sync:    config.Sync{Interval: 2 * time.Second, Window: 0, Heartbeat: 30 * time.Second, WALLimit: 1 << 30},
+		Sync:    config.Sync{Interval: 2 * time.Second, Window: 0, Heartbeat: 30 * time.Second, Scrub: time.Hour, WALLimit: 1 << 30},
 		Backoff: config.Backoff{Cap: 8 * time.Second},
 		Azure:   config.Azure{ConnectionStringFile: "/run/c", AccountKeyFile: "/run/k", SASFile: "/run/s", Tier: "cool"},
+		Metrics: config.Metrics{Listen: "127.0.0.1:9464"},
 		Log:     config.Log{Level: "debug", Format: "json"},
 	}
 	databases := []config.Database{
@@ -78,14 +80,14 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		}
 	}
 	if c.Host != want.Host || c.Replica != want.Replica || c.StateDir != want.StateDir || c.Sync != want.Sync ||
-		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Log != want.Log {
+		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Log != want.Log || c.Metrics != want.Metrics {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 }
 
 func TestDefaults(t *testing.T) {
 	c := mustLoad(t, config.Source{})
-	want := config.Sync{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, WALLimit: 64 << 20}
+	want := config.Sync{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20}
 	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) {
 		t.Errorf("got %+v", c)
 	}
