@@ -15,6 +15,10 @@ const (
 
 	// tendEvery is how often the read lock is looked after between two passes.
 	tendEvery = 50 * time.Millisecond
+
+	// glance is the same for a window without an interval, which is there to ship a
+	// commit as soon as it can be seen: one takes some microseconds.
+	glance = 2 * time.Millisecond
 )
 
 // window runs w. An older one of the same slot, whose worker was thought to be
@@ -206,10 +210,19 @@ func (r *windowRun) over() Reason {
 	return ""
 }
 
-// rest waits until next, looking after the read lock. It returns early with the
-// reason, or the error, that ends the window.
+// rest waits until next or, without an interval, until something was committed,
+// looking after the read lock. It returns early with the reason, or the error, that
+// ends the window.
 func (r *windowRun) rest(ctx context.Context, next time.Time) (Reason, error) {
+	eager := r.window.Interval == 0
+	step := tendEvery
+	if eager {
+		next, step = time.Now().Add(tendEvery), glance
+	}
 	for {
+		if eager && r.pressing() {
+			next = time.Now() // unless the window is over
+		}
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
@@ -217,25 +230,22 @@ func (r *windowRun) rest(ctx context.Context, next time.Time) (Reason, error) {
 			return Stopped, nil
 		case <-r.window.Stop:
 			return WorkerStopping, nil
-		case <-time.After(min(time.Until(next), tendEvery)):
+		case <-time.After(min(time.Until(next), step)):
 		}
-		if !time.Now().Before(next) {
-			return "", nil
-		}
-		if r.pressing() {
+		if !time.Now().Before(next) || !eager && r.pressing() {
 			return "", nil
 		}
 	}
 }
 
 // pressing looks after the read lock and tells whether the next pass should not
-// wait: the log has passed its limit, or the application's own checkpoint waits
-// for it.
+// wait: the log has passed its limit, the application's own checkpoint waits for
+// it, or the window has no interval and something was committed.
 func (r *windowRun) pressing() bool {
 	if !r.slot.tryLock() {
 		return false
 	}
 	defer r.slot.unlock()
 	waiting, err := r.slot.tend()
-	return err != nil || waiting.Bytes > r.slot.limit() || waiting.Checkpoint
+	return err != nil || waiting.Bytes > r.slot.limit() || waiting.Checkpoint || r.window.Interval == 0 && waiting.Bytes > 0
 }
