@@ -4,7 +4,7 @@ import "github.com/superfly/ltx"
 
 // maxHeld is how many new digests a Change keeps until it is applied; beyond that
 // they go into the table at once. 16 bytes each.
-const maxHeld = 2 << 20
+const maxHeld = 512 << 10
 
 // Change is what one object on its way to the replica does to the table: nothing,
 // until it is applied. One that is given up is just forgotten.

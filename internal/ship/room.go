@@ -23,8 +23,9 @@ const (
 	// of theirs that is under way.
 	insistTries = 30
 
-	// tailPages is how many pages may have to be read while writers wait.
-	tailPages = 2000
+	// tailBytes is how many bytes of pages may have to be read, and kept in memory,
+	// while writers wait.
+	tailBytes = 8 << 20
 )
 
 // makeRoom lets a log that has grown long be used again from its start. It never
@@ -72,7 +73,7 @@ func (s *Shipper) hard(ctx context.Context, out *Outcome) error {
 		if c, err = s.db.Capture(0, s.force()); err != nil {
 			return err
 		}
-		if c.Rule != "" || c.PageCount() > tailPages {
+		if c.Rule != "" || int64(c.PageCount())*int64(s.db.PageSize()) > tailBytes {
 			c = nil
 			return errors.Join(errLongTail, s.db.Dropped())
 		}
