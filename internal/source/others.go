@@ -33,8 +33,13 @@ func (db *DB) checkpointing() bool {
 // keepOthersOut takes a shared lock that belongs to the open file and not to the
 // process, so that it stands against SQLite's own in this process too. It ends
 // when f is closed.
-func keepOthersOut(f *os.File) error {
-	l := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart, Start: sharedFirst, Len: sharedSize}
+func keepOthersOut(f *os.File) error { return lockShared(f, unix.F_RDLCK) }
+
+// letOthersIn ends what keepOthersOut began.
+func letOthersIn(f *os.File) error { return lockShared(f, unix.F_UNLCK) }
+
+func lockShared(f *os.File, kind int16) error {
+	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: sharedFirst, Len: sharedSize}
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l)
 }
 

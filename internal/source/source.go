@@ -74,10 +74,23 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{path: path, log: log, file: file}
-	if err := db.connect(); err != nil {
+	if err := db.connectGuarded(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.disconnect())
 	}
 	return db, nil
+}
+
+// connectGuarded connects so that a failure changes nothing. A log that lies
+// beside the file may be another one's, and make no sense with it: giving up
+// must not copy it into the file. The guard of a failure ends with the file.
+func (db *DB) connectGuarded() error {
+	if err := keepOthersOut(db.file); err != nil {
+		return fmt.Errorf("keep the file as it is: %w", err)
+	}
+	if err := db.connect(); err != nil {
+		return err
+	}
+	return letOthersIn(db.file)
 }
 
 func (db *DB) connect() error {
