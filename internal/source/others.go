@@ -4,17 +4,19 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Bytes on which SQLite keeps POSIX locks. Each connection in WAL mode holds a
-// shared lock on a range of the database file; a checkpoint holds one byte of
-// the index. Source: os.h and os_unix.c of SQLite.
+// shared lock on a range of the database file and on one byte of the index; a
+// checkpoint holds another byte of the index. Source: os.h and os_unix.c of SQLite.
 const (
 	sharedFirst    = 0x40000002
 	sharedSize     = 510
 	checkpointByte = 121
+	usersByte      = 128 // shared by all that have the index open
 )
 
 // alone tells whether no other process is connected. A checkpoint while one is
@@ -22,6 +24,34 @@ const (
 // process of ours could have gone on in the log as it was.
 func (db *DB) alone() bool {
 	return !lockedByOthers(db.file, sharedFirst, sharedSize)
+}
+
+// orphanTries is how often, a millisecond apart, it is looked whether other
+// processes use the index: one that opens or closes the database holds the one
+// lock without the other for a moment.
+const orphanTries = 20
+
+// orphaned tells whether other processes have the database open and none of them
+// uses the index that is there: its name was taken from theirs. A connection made
+// now would not see what they commit, and whoever joined it would overwrite that.
+// It must not be asked while this process has the database open.
+func (db *DB) orphaned() bool {
+	for range orphanTries {
+		if db.alone() || indexInUse(db.path+"-shm") {
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return true
+}
+
+func indexInUse(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return lockedByOthers(f, usersByte, 1)
 }
 
 // checkpointing tells whether another process is in the middle of a checkpoint:

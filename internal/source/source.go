@@ -44,6 +44,7 @@ type DB struct {
 	id       FileID
 	wal      *os.File
 	walID    FileID
+	shmID    FileID
 	pageSize uint32
 
 	readers [2]*conn
@@ -84,6 +85,9 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 // beside the file may be another one's, and make no sense with it: giving up
 // must not copy it into the file. The guard of a failure ends with the file.
 func (db *DB) connectGuarded() error {
+	if db.orphaned() {
+		return fmt.Errorf("%w: another process has it open with an index that was removed since; start that process again", ErrBusy)
+	}
 	if err := keepOthersOut(db.file); err != nil {
 		return fmt.Errorf("keep the file as it is: %w", err)
 	}
@@ -127,7 +131,7 @@ func (db *DB) connect() error {
 func (db *DB) openLog() error {
 	f, err := os.Open(db.path + "-wal")
 	if err != nil {
-		return fmt.Errorf("%w: %w; it was removed while the database is in use", ErrContract, err)
+		return fmt.Errorf("%w: %w; it was removed just now", ErrReplaced, err)
 	}
 	stamp, err := stampOf(f, db.boot)
 	if err != nil {
@@ -135,8 +139,12 @@ func (db *DB) openLog() error {
 	}
 	db.wal, db.walID = f, stamp.FileID
 	if db.shm, err = os.Open(db.path + "-shm"); err != nil {
-		return fmt.Errorf("%w: %w; it was removed while the database is in use", ErrContract, err)
+		return fmt.Errorf("%w: %w; it was removed just now", ErrReplaced, err)
 	}
+	if stamp, err = stampOf(db.shm, db.boot); err != nil {
+		return err
+	}
+	db.shmID = stamp.FileID
 	return nil
 }
 
@@ -292,6 +300,14 @@ func (db *DB) check() error {
 		return fmt.Errorf("%w: the log of %s was removed", ErrReplaced, db.path)
 	case id != db.walID:
 		return fmt.Errorf("%w: the log of %s is another file than the one opened", ErrReplaced, db.path)
+	}
+	// Who comes after the index was removed makes another one, and commits that
+	// are counted there are not seen here.
+	switch id, err = Identify(db.path + "-shm"); {
+	case err != nil:
+		return fmt.Errorf("%w: the index of %s was removed", ErrReplaced, db.path)
+	case id != db.shmID:
+		return fmt.Errorf("%w: the index of %s is another file than the one opened", ErrReplaced, db.path)
 	}
 	if db.held != nil && !db.held.conn.held() {
 		return fmt.Errorf("%w: the read lock on %s was lost", ErrReplaced, db.path)
