@@ -26,7 +26,7 @@ func (s *Shipper) settle(ctx context.Context) error {
 	if head.Max != 0 && head.Instance != s.instance && (s.owned || s.inherited != 0 && head.Max > s.inherited) {
 		return s.twin(head)
 	}
-	if head.Max != 0 && head.Writer != s.state.Writer {
+	if head.Max != 0 && (head.Writer != s.state.Writer || s.spoolIsOlder(head)) {
 		if err := s.discardSpool(); err != nil {
 			return err
 		}
@@ -64,6 +64,15 @@ func (s *Shipper) settle(ctx context.Context) error {
 // wallClock is now without its monotonic part, which stands still while the
 // machine sleeps.
 func wallClock() time.Time { return time.Now().Round(0) }
+
+// spoolIsOlder tells whether head was made after all that is spooled, which has
+// been shipped then: the machine was set back to a moment when it had not been.
+// What goes on after the spool's end does not go on after head. Of one writer,
+// what is made later is labelled so, whatever the clock does.
+func (s *Shipper) spoolIsOlder(head replica.Object) bool {
+	last, ok := s.spool.last()
+	return ok && head.Created.After(last.Created)
+}
 
 // discardSpool removes what was spooled, when it cannot be shipped any more: all
 // pages will be compared instead. The newest goes first, so that what a crash
