@@ -32,7 +32,8 @@ import (
 // DB is a live database. It is not safe for concurrent use: a caller runs one
 // pass at a time.
 type DB struct {
-	path string
+	name string // that was given; may lead elsewhere by now
+	path string // of the file that is open, without symbolic links
 	log  *slog.Logger
 	boot string
 
@@ -69,12 +70,12 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 	if err != nil {
 		return nil, missing(path, err)
 	}
-	path = real
+	name, path := path, real
 	file, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{path: path, log: log, file: file}
+	db := &DB{name: name, path: path, log: log, file: file}
 	if err := db.connectGuarded(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.disconnect())
 	}
@@ -288,7 +289,7 @@ func (db *DB) disconnect() error {
 // that are open, and the lock still held. ErrReplaced says that they are not:
 // Abandon the DB and open it again.
 func (db *DB) check() error {
-	id, err := Identify(db.path)
+	id, err := Identify(db.name)
 	if err != nil {
 		return err
 	}
