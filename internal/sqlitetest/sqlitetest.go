@@ -166,3 +166,9 @@ func (s *Shell) Quit() {
 	_ = s.in.Close()
 	_ = s.cmd.Wait()
 }
+
+// Kill ends the program without a word: no connection is closed in order.
+func (s *Shell) Kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
