@@ -85,7 +85,7 @@ var levels = [][]string{
 }
 
 // helpers exist for tests; they may be anywhere and nothing else imports them.
-var helpers = []string{"internal/blob/blobtest", "internal/sqlitetest", "test"}
+var helpers = []string{"internal/blob/blobtest", "internal/ship/faultfs", "internal/sqlitetest", "test"}
 
 // pkg is what go list says of a package.
 type pkg struct {
