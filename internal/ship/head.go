@@ -35,6 +35,9 @@ func (s *Shipper) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkSpool(position); err != nil {
+		return err
+	}
 	if err := s.trust(ctx, head, position); err != nil {
 		return err
 	}
@@ -58,6 +61,21 @@ func (s *Shipper) settle(ctx context.Context) error {
 	s.db.Resume(source.Place{Position: position, Clean: clean, File: s.state.File})
 	s.scrub.hurry = clean.IsZero() && !s.state.File.IsZero()
 	s.settled = true
+	return nil
+}
+
+// checkSpool gives up a spool whose beginning is missing, unless the head ends
+// where that did: then it was shipped, and removed for that.
+func (s *Shipper) checkSpool(head wal.Position) error {
+	lost := s.spool.missing
+	if len(s.spool.entries) > 0 && lost.Max != 0 && lost.Position != head {
+		s.sayGivenUp(fmt.Errorf("%s is gone", s.spool.name(lost.Max)))
+		s.demand = source.RuleSpool
+		if err := s.discardSpool(); err != nil {
+			return err
+		}
+	}
+	s.spool.missing = replica.Draft{}
 	return nil
 }
 

@@ -162,8 +162,12 @@ func (s *Shipper) spoolDamaged(err error) error {
 	if !errors.Is(err, replica.ErrDamaged) {
 		return err
 	}
-	s.opts.Log.Error("gave up the spool: states from the outage cannot be restored one by one, the latest can", "db", s.opts.Name, "files", len(s.spool.entries), "err", err)
+	s.sayGivenUp(err)
 	return s.giveUpSpool(source.RuleSpool)
+}
+
+func (s *Shipper) sayGivenUp(cause error) {
+	s.opts.Log.Error("gave up the spool: states from the outage cannot be restored one by one, the latest can", "db", s.opts.Name, "files", len(s.spool.entries), "err", cause)
 }
 
 // giveUpSpool removes what waits in the spool. All pages are compared instead, by

@@ -24,7 +24,8 @@ type spool struct {
 	dir     string
 	fs      FS
 	entries []replica.Draft
-	live    string // temporary file being written, if any
+	missing replica.Draft // newest of those before entries whose files are not there; zero for none
+	live    string        // temporary file being written, if any
 }
 
 // temporary matches the files of attempts to spool something.
@@ -33,8 +34,9 @@ var temporary = regexp.MustCompile(`^[0-9a-f]{16}\.[0-9a-f]{8}\.tmp$`)
 // openSpool takes over what the state of an earlier process says of the spool,
 // as far as the files are there.
 //
-// Files are removed in order, so that those at the beginning may be missing. One
-// missing behind another that is there was lost: nothing after it can be used.
+// Files are removed in order when they were shipped, so that those at the
+// beginning may be missing: whether they were shipped, the replica's head tells.
+// One missing behind another that is there was lost: nothing after it can be used.
 func openSpool(dir string, fs FS, entries []replica.Draft) (*spool, error) {
 	s := &spool{dir: dir, fs: fs}
 	for _, e := range entries {
@@ -45,6 +47,8 @@ func openSpool(dir string, fs FS, entries []replica.Draft) (*spool, error) {
 			return nil, err
 		case len(s.entries) > 0:
 			return s, nil
+		default:
+			s.missing = e
 		}
 	}
 	return s, nil
@@ -105,15 +109,17 @@ func (s *spool) bytes() int64 {
 
 // drop removes the file of the entry for txid, whose content the replica holds.
 func (s *spool) drop(txid ltx.TXID) error {
-	if err := s.fs.Remove(s.name(txid)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	if err := s.fs.Remove(s.name(txid)); err != nil {
+		if _, e := os.Stat(s.name(txid)); !errors.Is(e, os.ErrNotExist) {
+			return err
+		}
 	}
 	s.entries = slices.DeleteFunc(s.entries, func(d replica.Draft) bool { return d.Max == txid })
 	return nil
 }
 
 // read emits the pages of the entry e. An error that matches replica.ErrDamaged
-// says that its file is not what was written.
+// says that its file is not there, or not what was written.
 func (s *spool) read(e replica.Draft, emit func(pgno uint32, data []byte) error) error {
 	reader, err := s.open(e)
 	if err != nil {
@@ -125,10 +131,16 @@ func (s *spool) read(e replica.Draft, emit func(pgno uint32, data []byte) error)
 
 func (s *spool) open(e replica.Draft) (*replica.Reader, error) {
 	f, err := os.Open(s.name(e.Max))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", replica.ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	reader, err := replica.NewReader(f, replica.Describe(e))
+	if err == nil && !reader.WrittenFor(e) {
+		err = fmt.Errorf("%w: %s was written for another state", replica.ErrDamaged, f.Name())
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -160,6 +172,9 @@ func (s *spool) put(ctx context.Context, r *replica.Replica, e replica.Draft, tx
 // equal tells whether the replica's object o holds the very bytes of entry e.
 func (s *spool) equal(ctx context.Context, r *replica.Replica, e replica.Draft, o replica.Object) (bool, error) {
 	f, err := os.Open(s.name(e.Max))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -176,26 +191,35 @@ func (s *spool) equal(ctx context.Context, r *replica.Replica, e replica.Draft, 
 	return sameBytes(f, body)
 }
 
-// sameBytes compares two readers of equal length.
+// sameBytes compares two readers. An error of one of them is not a difference.
 func sameBytes(a, b io.Reader) (bool, error) {
 	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
 	for {
-		n, errA := io.ReadFull(a, x)
-		m, errB := io.ReadFull(b, y)
+		n, endA, errA := fill(a, x)
+		m, endB, errB := fill(b, y)
+		if err := errors.Join(errA, errB); err != nil {
+			return false, err
+		}
 		if !bytes.Equal(x[:n], y[:m]) {
 			return false, nil
 		}
-		if errA != nil || errB != nil {
-			if isEnd(errA) && isEnd(errB) {
-				return true, nil
-			}
-			return false, errors.Join(errA, errB)
+		if endA || endB {
+			return endA && endB, nil
 		}
 	}
 }
 
-func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+// fill reads until p is full or r has ended.
+func fill(r io.Reader, p []byte) (n int, end bool, err error) {
+	for n < len(p) && !end && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+		if err == io.EOF { //nolint:errorlint // an error of the store that wraps it is none
+			end, err = true, nil
+		}
+	}
+	return n, end, err
 }
 
 // stale returns the temporary files of attempts that have ended.
