@@ -276,7 +276,7 @@ func strike(t *testing.T, op operation, w weapon, n int, next bool) string {
 	ctx, cut := context.WithCancel(t.Context())
 	defer cut()
 	w.arm(s, n, cut)
-	err := op.run(s, ctx)
+	err := op.run(ctx, s)
 	hit := s.hit(w.files)
 	switch {
 	case hit == "" && err != nil && !errors.Is(err, op.err):

@@ -20,11 +20,11 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 type operation struct {
 	name  string
 	setup func(*stand)
-	run   func(*stand, context.Context) error
+	run   func(context.Context, *stand) error
 	err   error // of a run without a fault
 }
 
-func onePass(s *stand, ctx context.Context) error { return s.pass(ctx) }
+func onePass(ctx context.Context, s *stand) error { return s.pass(ctx) }
 
 var operations = []operation{
 	{
@@ -82,12 +82,12 @@ var operations = []operation{
 	{
 		name:  "a clean-up",
 		setup: litter,
-		run:   func(s *stand, ctx context.Context) error { _, err := s.ship.CleanUp(ctx, false); return err },
+		run:   func(ctx context.Context, s *stand) error { _, err := s.ship.CleanUp(ctx, false); return err },
 	},
 	{
 		name:  "folding",
 		setup: func(s *stand) { spoolOf3(s); s.excused = true },
-		run:   func(s *stand, ctx context.Context) error { _, err := s.ship.CleanUp(ctx, true); return err },
+		run:   func(ctx context.Context, s *stand) error { _, err := s.ship.CleanUp(ctx, true); return err },
 	},
 	{
 		name:  "a soft checkpoint",
@@ -141,7 +141,7 @@ func forgetful(s *stand) {
 }
 
 // spool commits more than the log may hold, three times.
-func spool(s *stand, ctx context.Context) (err error) {
+func spool(ctx context.Context, s *stand) (err error) {
 	for range 3 {
 		s.insert(80)
 		err = errors.Join(err, s.pass(ctx))
@@ -154,7 +154,7 @@ func spoolOf3(s *stand) {
 	s.t.Helper()
 	s.mustPass()
 	s.store.away = true
-	if err := spool(s, s.t.Context()); !errors.Is(err, blob.ErrUnavailable) {
+	if err := spool(s.t.Context(), s); !errors.Is(err, blob.ErrUnavailable) {
 		s.t.Fatal(err)
 	}
 	s.store.away = false
@@ -190,7 +190,7 @@ func (s *stand) neverPause() {
 
 // closeAndOpen ends the process in order, after the application, and starts the
 // next one.
-func closeAndOpen(s *stand, ctx context.Context) error {
+func closeAndOpen(ctx context.Context, s *stand) error {
 	s.t.Helper()
 	if err := s.app.Close(); err != nil {
 		s.t.Fatal(err)

@@ -215,7 +215,7 @@ func fill(r io.Reader, p []byte) (n int, end bool, err error) {
 		var m int
 		m, err = r.Read(p[n:])
 		n += m
-		if err == io.EOF { //nolint:errorlint // an error of the store that wraps it is none
+		if err == io.EOF {
 			end, err = true, nil
 		}
 	}

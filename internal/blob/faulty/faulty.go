@@ -121,7 +121,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.M
 
 // swallow takes the beginning of a body and stores nothing of it.
 func swallow(ctx context.Context, c Call, body io.Reader, after int64) error {
-	if _, err := io.CopyN(io.Discard, blob.NewBody(ctx, body), after); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, blob.NewBody(ctx, body), after); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("put %s: %w", c.Key, err)
 	}
 	return unavailable(c)
@@ -172,7 +172,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
-	if err == io.EOF { // one that ends sooner breaks off there
+	if errors.Is(err, io.EOF) { // one that ends sooner breaks off there
 		err = unavailable(b.call)
 	}
 	b.err = err
