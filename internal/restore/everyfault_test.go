@@ -1,0 +1,124 @@
+package restore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/blob/faulty"
+	"github.com/holdfast-db/holdfast/internal/plan"
+	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/restore"
+)
+
+// longHistory has a snapshot, merged objects and single ones, all of which a
+// restore of the latest state needs.
+func longHistory(t *testing.T) *history {
+	t.Helper()
+	h := newHistory(t, 512)
+	for version := range byte(9) {
+		h.ship(image(512, 4+uint32(version), version+1), false)
+	}
+	h.merge(plan.SnapshotLevel, 1, 3)
+	h.merge(1, 4, 6)
+	for txid := range h.head() - 3 {
+		if txid > 0 && txid < 7 {
+			h.remove(0, txid, txid)
+		}
+	}
+	return h
+}
+
+// TestEveryFault restores with each request failing in each way, one at a time,
+// until none fails any more: to a new file, and in the place of an older one. A
+// restore that fails says so and leaves everything as it was; the next one
+// restores what the source was.
+func TestEveryFault(t *testing.T) {
+	h := longHistory(t)
+	var failed []string
+	for _, kind := range []faulty.Kind{faulty.Refuse, faulty.Throttle, faulty.TimeOut, faulty.BreakOff} {
+		seen := make(map[string]bool)
+		for n := 1; ; n++ {
+			hit := ""
+			for _, force := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v, %d, replacing %v", kind, n, force), func(t *testing.T) {
+					hit = restoreWithFault(t, h, kind, n, force)
+				})
+			}
+			if hit == "" {
+				break
+			}
+			if seen[hit] {
+				t.Errorf("%s was hit before", hit)
+			}
+			seen[hit] = true
+			failed = append(failed, hit)
+		}
+	}
+	t.Logf("%d points:\n%s", len(failed), strings.Join(failed, "\n"))
+	if len(failed) < 30 {
+		t.Errorf("%d points, want at least those of a listing and four objects", len(failed))
+	}
+}
+
+// restoreWithFault returns the request that it made fail.
+func restoreWithFault(t *testing.T, h *history, kind faulty.Kind, n int, force bool) (hit string) {
+	ctx, cut := context.WithCancel(t.Context())
+	defer cut()
+	store := faulty.New(h.store)
+	nth := faulty.Nth(n, faulty.Fault{Kind: kind, After: 40})
+	store.Set(func(c faulty.Call) faulty.Fault {
+		f := nth(c)
+		if f.Kind == faulty.TimeOut {
+			cut()
+		}
+		return f
+	})
+	dir := t.TempDir()
+	opts := restore.Options{Output: filepath.Join(dir, "app.db"), Force: force}
+	left := []string{}
+	if force {
+		left = []string{"app.db", "app.db-wal"}
+		mustWrite(t, opts.Output, "an older file")
+		mustWrite(t, opts.Output+"-wal", "its log")
+	}
+	_, err := restore.Run(ctx, replica.New(store), opts)
+	if failed := store.Failed(); len(failed) > 0 {
+		hit = failed[0].String()
+		if want := kindError(kind); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", hit, err, want)
+		}
+		assertFiles(t, dir, left...)
+		if b, err := os.ReadFile(opts.Output); force && (err != nil || string(b) != "an older file") {
+			t.Errorf("%s: the older file is %q, %v", hit, b, err)
+		}
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	store.Set(nil)
+	opts.Force = opts.Force || hit == ""
+	if _, err := restore.Run(t.Context(), replica.New(store), opts); err != nil {
+		t.Fatalf("%s; the restore after it: %v", hit, err)
+	}
+	if got := mustRead(t, opts.Output); !bytes.Equal(got, h.states[h.head()]) {
+		t.Errorf("%s: restored %d bytes that are not the source's %d", hit, len(got), len(h.states[h.head()]))
+	}
+	assertFiles(t, dir, "app.db")
+	return hit
+}
+
+func kindError(kind faulty.Kind) error {
+	switch kind {
+	case faulty.Throttle:
+		return blob.ErrThrottled
+	case faulty.TimeOut:
+		return context.Canceled
+	}
+	return blob.ErrUnavailable
+}
