@@ -40,6 +40,9 @@ var temporary = regexp.MustCompile(`^[0-9a-f]{16}\.[0-9a-f]{8}\.tmp$`)
 func openSpool(dir string, fs FS, entries []replica.Draft) (*spool, error) {
 	s := &spool{dir: dir, fs: fs}
 	for _, e := range entries {
+		if e.Level != 0 || !e.Valid() {
+			return s, nil // not what add has written
+		}
 		switch _, err := os.Stat(s.name(e.Max)); {
 		case err == nil:
 			s.entries = append(s.entries, e)
