@@ -7,22 +7,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/superfly/ltx"
-
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/faulty"
 	"github.com/holdfast-db/holdfast/internal/blob/mem"
-	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/ship/faultfs"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
-	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
 // stand is a bench whose store and file system fail on demand. Its pages are
@@ -38,7 +33,7 @@ type stand struct {
 	ready   struct{ requests, files int } // calls that belong to the setup
 }
 
-func newStand(t *testing.T) *stand {
+func newStand(t testing.TB) *stand {
 	t.Helper()
 	s := &stand{blobs: faulty.New(mem.New()), files: faultfs.New(unsynced{ship.OS})}
 	s.bench = &bench{t: t, path: filepath.Join(t.TempDir(), "app.db"), fs: s.files}
@@ -327,94 +322,5 @@ func (s *stand) recover(hit string, next, thorough bool) {
 	out := s.mustPass()
 	if out.Puts != 0 || out.SpoolBytes != 0 {
 		s.t.Errorf("%s: a process that follows put %d objects, %v, and has %d bytes in its spool; want nothing to do", hit, out.Puts, out.Resyncs, out.SpoolBytes)
-	}
-}
-
-// lastKnown returns the position that the next process has to go on from.
-func (s *stand) lastKnown() wal.Position {
-	s.t.Helper()
-	state, err := ship.LoadState(s.in(""))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, e := range slices.Backward(state.Spool) {
-		if _, err := os.Stat(s.in("spool/" + e.Max.String() + ".ltx")); err == nil {
-			return e.Position
-		}
-	}
-	head, err := s.opts.Replica.Head(s.t.Context(), 0)
-	if errors.Is(err, replica.ErrEmpty) {
-		return wal.Position{}
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	p, err := s.opts.Replica.Position(s.t.Context(), head)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return p
-}
-
-// salts returns those of the log.
-func (s *stand) salts() [2]uint32 {
-	s.t.Helper()
-	f, err := os.Open(s.path + "-wal")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer f.Close()
-	h, err := wal.ReadHeader(f)
-	if err != nil && !errors.Is(err, wal.ErrNoHeader) {
-		s.t.Fatal(err)
-	}
-	return h.Salts
-}
-
-// mustHaveEveryTXID fails unless level 0 holds each from 1 to the head, but for
-// those that begin another page size.
-func (s *stand) mustHaveEveryTXID() {
-	s.t.Helper()
-	head, err := s.opts.Replica.Head(s.t.Context(), 0)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	all, err := s.opts.Replica.All(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	have := make(map[ltx.TXID]bool)
-	for _, o := range all {
-		if o.Level == 0 || o.Level == plan.SnapshotLevel {
-			have[o.Max] = true
-		}
-	}
-	for txid := ltx.TXID(1); txid <= head.Max; txid++ {
-		if !have[txid] {
-			s.t.Errorf("TXID %d of %d is missing", txid, head.Max)
-		}
-	}
-}
-
-// mustBeTidy fails if a file that is not ours was touched, or one of ours is left
-// that nobody needs.
-func (s *stand) mustBeTidy() {
-	s.t.Helper()
-	for name, want := range s.foreign {
-		if got, err := os.ReadFile(s.in(name)); err != nil || string(got) != want {
-			s.t.Errorf("%s holds %q, %v; want it as it was", name, got, err)
-		}
-	}
-	for _, dir := range []string{"", "spool"} {
-		entries, err := os.ReadDir(s.in(dir))
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, e := range entries {
-			name := filepath.Join(dir, e.Name())
-			if _, ok := s.foreign[name]; !ok && !slices.Contains([]string{"lock", "state.json", "digests", "spool"}, name) {
-				s.t.Errorf("%s is left", name)
-			}
-		}
 	}
 }

@@ -43,7 +43,7 @@ func (b *bench) pagesDiffer() (n int) {
 }
 
 // mustReadByAnother reads a database without opening it in this process.
-func mustReadByAnother(t *testing.T, path string) []byte {
+func mustReadByAnother(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := exec.Command("cat", path).Output()
 	if err != nil {

@@ -63,7 +63,7 @@ func (m *moody) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, er
 
 // bench is a database with its way to a replica.
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	path  string
 	app   *sql.DB
 	store *moody
