@@ -370,8 +370,7 @@ func (h *Host) remember(d Database) error {
 	if h.known[d.Name] == h.dirOf(d) {
 		return nil
 	}
-	h.known[d.Name] = h.dirOf(d)
-	return h.saveKnown()
+	return h.changeKnown(func() { h.known[d.Name] = h.dirOf(d) })
 }
 
 func (h *Host) forget(name string) error {
@@ -380,8 +379,19 @@ func (h *Host) forget(name string) error {
 	if _, ok := h.known[name]; !ok {
 		return nil
 	}
-	delete(h.known, name)
-	return h.saveKnown()
+	return h.changeKnown(func() { delete(h.known, name) })
+}
+
+// changeKnown saves what change makes of the list. A list that cannot be saved
+// stays what it was, so that the next attempt saves it.
+func (h *Host) changeKnown(change func()) error {
+	before := maps.Clone(h.known)
+	change()
+	err := h.saveKnown()
+	if err != nil {
+		h.known = before
+	}
+	return err
 }
 
 func (h *Host) saveKnown() error {
