@@ -23,6 +23,7 @@ import (
 type rig struct {
 	stateDir string
 	stores   map[string]blob.Store
+	files    ship.FS // nil for the operating system's
 }
 
 func newRig(t *testing.T) *rig {
@@ -33,6 +34,7 @@ func (r *rig) start(t *testing.T) *host.Host {
 	t.Helper()
 	h, err := host.New(host.Options{
 		StateDir: r.stateDir,
+		FS:       r.files,
 		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
 		OpenReplica: func(_ context.Context, url string) (*replica.Replica, error) {
 			if r.stores[url] == nil {
