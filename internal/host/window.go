@@ -110,6 +110,9 @@ func (r *windowRun) run(ctx context.Context) (Result, error) {
 	}
 	defer r.finish(ctx)
 	for next := r.start; ; {
+		if now := time.Now(); next.After(now) {
+			next = now // a pass before its time does not put off the one after it
+		}
 		next = next.Add(r.window.Interval)
 		if err := r.pass(ctx); err != nil {
 			return r.res, err
