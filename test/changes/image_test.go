@@ -69,6 +69,7 @@ func TestMachineImageSetBack(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			disk := t.TempDir()
 			path := filepath.Join(disk, "app.db")
 			app := startOlder(t, path)

@@ -83,6 +83,7 @@ func TestPowerLoss(t *testing.T) {
 				name, want = loss.name+", met after new writes", loss.more
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				disk, store := t.TempDir(), t.TempDir()
 				path := filepath.Join(disk, "app.db")
 				states := mustLosePower(t, path, store, loss.lose)

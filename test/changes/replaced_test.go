@@ -57,6 +57,7 @@ func replace(t *testing.T, command string, sameFile bool) {
 				want = source.RuleReplaced
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				path, app := mustDatabase(t, startOlder)
 				r := mustReplicate(t, path)
 				run(t, app, fill)
