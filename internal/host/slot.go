@@ -161,6 +161,13 @@ func (s *slot) open(ctx context.Context, head ltx.TXID) error {
 			return err
 		}
 	}
+	if s.dir != nil && s.dir.Gone() {
+		s.host.opts.Log.Warn("the state directory was removed; making another", "db", s.opened.Name, "dir", s.dir.Path())
+		s.abandon()
+		if err := s.closeAll(); err != nil {
+			return err
+		}
+	}
 	if s.shipper == nil {
 		if err := s.openShipper(ctx, d, head); err != nil {
 			return errors.Join(err, s.close())
@@ -331,8 +338,10 @@ func (s *slot) closeSource() error {
 }
 
 // close closes everything, in order.
-func (s *slot) close() error {
-	err := s.closeSource()
+func (s *slot) close() error { return errors.Join(s.closeSource(), s.closeAll()) }
+
+// closeAll closes what is left when the database is closed.
+func (s *slot) closeAll() (err error) {
 	if s.shipper != nil {
 		err = errors.Join(err, s.shipper.Close())
 	}

@@ -218,6 +218,9 @@ func (s *Shipper) shipCaptured(ctx context.Context, c *source.Changeset, out *Ou
 	}
 	s.opts.Log.Info("resyncing", "db", s.opts.Name, "rule", string(c.Rule), "pages", c.PageCount(), "of_pages", total)
 	if err := s.put(ctx, c, c.Pages, out); err != nil {
+		// It may have got through. The digests of its pages are those of the head
+		// then, unless they are written over by the next attempt's.
+		s.settled = false
 		return err
 	}
 	return s.resynced(c, out)

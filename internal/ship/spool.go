@@ -118,7 +118,7 @@ func (s *spool) drop(txid ltx.TXID) error {
 		}
 	}
 	s.entries = slices.DeleteFunc(s.entries, func(d replica.Draft) bool { return d.Max == txid })
-	return nil
+	return s.fs.SyncDir(s.dir) // else a loss of power brings back a file that nobody names
 }
 
 // read emits the pages of the entry e. An error that matches replica.ErrDamaged

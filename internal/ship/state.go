@@ -88,6 +88,17 @@ func LoadState(path string) (State, error) {
 	return s, nil
 }
 
+// Gone tells whether the directory was removed, or another put in its place, since
+// it was opened.
+func (d *Dir) Gone() bool {
+	have, err := d.lock.Stat()
+	if err != nil {
+		return true
+	}
+	named, err := os.Stat(filepath.Join(d.path, lockName))
+	return errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(have, named)
+}
+
 // Save replaces the state, durably.
 func (d *Dir) Save(s State) error {
 	b, err := json.MarshalIndent(s, "", "  ")

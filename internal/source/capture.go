@@ -71,6 +71,9 @@ func (db *DB) Capture(limit int, force Rule) (*Changeset, error) {
 	}
 	for range captureTries {
 		c, err := db.capture(limit, force)
+		if errors.Is(err, wal.ErrShort) {
+			continue // it was emptied meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -314,6 +317,7 @@ func (c *Changeset) readFile(page uint32, data []byte) error {
 // Shipped says that c is durable, in the replica or the spool: the lock that was
 // begun for it takes over.
 func (db *DB) Shipped(c *Changeset) error {
+	idle := c.Empty()
 	db.shipped, db.clean, db.from = c.End, Stamp{}, db.id
 	l := db.held
 	if db.next != nil {
@@ -328,8 +332,12 @@ func (db *DB) Shipped(c *Changeset) error {
 		}
 	}
 	db.held.established = true
-	if !c.Complete {
+	switch {
+	case !c.Complete:
 		return nil
+	case idle:
+		_, err := db.Tend()
+		return err
 	}
 	return db.renew()
 }

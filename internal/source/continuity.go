@@ -47,6 +47,10 @@ func (db *DB) judge(b bound, force Rule) (verdict, error) {
 		return verdict{resync: force}, nil
 	case db.held.established && (b.Frame == 0 || b.Header.Salts != at.Salts):
 		return fresh, nil
+	case db.held.established && b.Frame >= at.Frame:
+		// Without looking at the log: where all of it is shipped it may be emptied
+		// right now.
+		return verdict{after: at.Frame, chain: at.Chain}, nil
 	}
 	if clean, err := db.closedCleanly(); err != nil || clean {
 		return fresh, err

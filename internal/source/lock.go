@@ -184,8 +184,13 @@ func (db *DB) Tend() (Waiting, error) {
 	if !b.at(db.shipped) {
 		return Waiting{Bytes: db.behind(b), Checkpoint: db.checkpointing()}, nil
 	}
-	if !db.held.light && b.Backfilled == b.Frame {
+	switch {
+	case db.held.light:
+		return Waiting{}, nil
+	case b.Backfilled == b.Frame:
 		return Waiting{}, db.renew()
+	case db.next == nil && db.checkpointing():
+		return Waiting{}, db.stepAside()
 	}
 	return Waiting{}, nil
 }

@@ -68,8 +68,15 @@ func keepOthersOut(f *os.File) error { return lockShared(f, unix.F_RDLCK) }
 // letOthersIn ends what keepOthersOut began.
 func letOthersIn(f *os.File) error { return lockShared(f, unix.F_UNLCK) }
 
-func lockShared(f *os.File, kind int16) error {
-	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: sharedFirst, Len: sharedSize}
+func lockShared(f *os.File, kind int16) error { return lockBytes(f, kind, sharedFirst, sharedSize) }
+
+// lockMark locks, or unlocks, a read mark of the index f in the same manner.
+func lockMark(f *os.File, mark int, kind int16) error {
+	return lockBytes(f, kind, readLockByte+int64(mark), 1)
+}
+
+func lockBytes(f *os.File, kind int16, first, size int64) error {
+	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: first, Len: size}
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l)
 }
 

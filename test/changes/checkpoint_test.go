@@ -20,10 +20,21 @@ func mustDatabase(t *testing.T, start func(testing.TB, string) application) (str
 	return path, app
 }
 
+// anotherRuns is what SQLite answers at once while another connection checkpoints:
+// there is never more than one, and nobody waits for it.
+const anotherRuns = "1|-1|-1"
+
 // checkpoint runs a checkpoint that nobody may keep from coming to its end.
 func checkpoint(t *testing.T, app application, mode string) {
 	t.Helper()
-	if got := ask(t, app, "PRAGMA wal_checkpoint("+mode+")"); !strings.HasPrefix(got, "0|") {
+	got := ask(t, app, "PRAGMA wal_checkpoint("+mode+")")
+	for range 10 {
+		if got != anotherRuns {
+			break
+		}
+		got = ask(t, app, "PRAGMA wal_checkpoint("+mode+")")
+	}
+	if !strings.HasPrefix(got, "0|") {
 		t.Errorf("wal_checkpoint(%s): got %s, want that it was not busy", mode, got)
 	}
 }
