@@ -10,10 +10,12 @@ BUILD := .build
 STACK := $(BUILD)/holdfast-dev
 # Without cgo, so that it compiles once for all uses: it takes minutes.
 GO_DEV := cd dev && CGO_ENABLED=0 go
+LITESTREAM := $(BUILD)/bin/litestream
+LITESTREAM_VERSION := v0.5.18
 LINT_VERSION := 2.15.0
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
-.PHONY: help setup build $(STACK) stack demo test check lint interop clean
+.PHONY: help setup build $(STACK) stack demo test check lint interop bench $(LITESTREAM) clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -68,6 +70,14 @@ $(BUILD)/workflowcheck:
 
 interop: build ## exchange replicas with Litestream; a part of `make test`
 	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- go test -timeout 15m ./test/interop/...
+
+# The module cache knows whether it is there in this version.
+$(LITESTREAM):
+	@GOFLAGS= GOBIN=$(CURDIR)/$(BUILD)/bin go install github.com/benbjohnson/litestream/cmd/litestream@$(LITESTREAM_VERSION)
+
+bench: build $(LITESTREAM) ## compare with Litestream, in about half an hour; ROWS=lag,view SIZE=0.1 for a part of it
+	@go build -o $(BUILD)/bench ./test/bench
+	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- $(BUILD)/bench $(if $(ROWS),-rows $(ROWS)) $(if $(SIZE),-size $(SIZE))
 
 clean: ## remove all that was built, the stack's state included
 	@rm -rf $(BUILD)

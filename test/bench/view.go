@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/ship"
+)
+
+// seen is what an application and a sentry saw in one turn.
+type seen struct {
+	rate float64 // transactions a second
+
+	p50, p99, p999, most float64 // of the time that a transaction took, in ms
+
+	holds  []float64
+	log    float64 // largest log, of the limit
+	behind float64 // seconds after the last commit until all was durable
+}
+
+// turns are what was seen beside nothing, Holdfast and Litestream.
+type turns [3][]seen
+
+const (
+	nothing = iota
+	ours
+	peers
+)
+
+// view measures what an application notices that inserts as fast as it can.
+func (b *bench) view(ctx context.Context) error {
+	for _, speed := range []speed{byDefault, fastest} {
+		full, err := b.look(ctx, speed, order{})
+		if err != nil {
+			return err
+		}
+		b.results.begin(fmt.Sprintf("The application inserts small transactions at full speed: %s setting", speed))
+		b.reportFull(full)
+	}
+	return nil
+}
+
+// paced measures what one notices that inserts 500 times a second. A commit that
+// does not wait for the disk takes microseconds, of which the busy machine is a
+// part; so one that does is shown as well.
+func (b *bench) paced(ctx context.Context) error {
+	b.results.begin("The application inserts 500 small transactions a second")
+	for _, kind := range []struct {
+		speed speed
+		o     order
+	}{
+		{byDefault, order{Rate: 500}},
+		{fastest, order{Rate: 500}},
+		{byDefault, order{Rate: 500, Full: true}},
+	} {
+		t, err := b.look(ctx, kind.speed, kind.o)
+		if err != nil {
+			return err
+		}
+		of := fmt.Sprintf("%s setting", kind.speed)
+		if kind.o.Full {
+			of += ", synchronous=FULL"
+		}
+		b.reportPaced(of, t)
+	}
+	return nil
+}
+
+func (b *bench) reportPaced(of string, t turns) {
+	for _, l := range []struct {
+		what   string
+		wanted target
+		value  func(seen) float64
+	}{
+		{"p50", noTarget, func(s seen) float64 { return 1000 * s.p50 }},
+		{"p99", atMost(1.2, "<= 1.2"), func(s seen) float64 { return 1000 * s.p99 }},
+	} {
+		b.results.add(line{Row: "paced", What: of + ": " + l.what, Unit: "x", Holdfast: t.relative(ours, l.value), Peer: t.relative(peers, l.value),
+			Note: fmt.Sprintf("beside nothing %.0f us", median(t.values(nothing, l.value)))}, l.wanted)
+	}
+}
+
+func (b *bench) reportFull(full turns) {
+	rate := func(s seen) float64 { return s.rate }
+	add := func(what, unit string, t target, of func(seen) float64) {
+		b.results.add(line{Row: "view", What: what, Unit: unit, Holdfast: full.values(ours, of), Peer: full.values(peers, of)}, t)
+	}
+	b.results.add(line{Row: "view", What: "rate beside nothing", Unit: "/s", Nothing: full.values(nothing, rate)}, noTarget)
+	b.results.add(line{Row: "view", What: "rate, of that beside nothing", Unit: "x",
+		Holdfast: full.relative(ours, rate), Peer: full.relative(peers, rate)}, atLeast(0.7, ">= 0.7"))
+	add("holds of the write lock, p99.9", "ms", below(100, "< 100 ms"), func(s seen) float64 { return quantile(s.holds, 0.999) })
+	add("longest hold of the write lock", "ms", below(250, "< 250 ms"), func(s seen) float64 { return quantile(s.holds, 1) })
+	add("holds of the write lock", "/s", noTarget, func(s seen) float64 { return float64(len(s.holds)) / b.span(lookSpan).Seconds() })
+	b.results.add(line{Row: "view", What: "longest commit beside nothing", Unit: "ms", Nothing: full.values(nothing, func(s seen) float64 { return s.most })}, noTarget)
+	b.results.add(line{Row: "view", What: "commit beside nothing, p99.9", Unit: "ms", Nothing: full.values(nothing, func(s seen) float64 { return s.p999 })}, noTarget)
+	add("commit, p99.9", "ms", below(100, "< 100 ms"), func(s seen) float64 { return s.p999 })
+	add("longest commit", "ms", below(250, "< 250 ms"), func(s seen) float64 { return s.most })
+	add("largest log, of Holdfast's wal-limit", "x", atMost(4, "<= 4"), func(s seen) float64 { return s.log })
+	add("until all is durable, after the last commit", "s", noTarget, func(s seen) float64 { return s.behind })
+}
+
+// lookSpan is how long the application works in one turn.
+const lookSpan = 10 * time.Second
+
+// look runs the application in turns.
+func (b *bench) look(ctx context.Context, speed speed, o order) (t turns, err error) {
+	o.Work, o.Span = insert, b.span(lookSpan)
+	for range b.rounds {
+		for i, p := range append([]product{nil}, b.products...) {
+			one, err := b.lookOnce(ctx, p, speed, o)
+			if err != nil {
+				return t, err
+			}
+			t[i] = append(t[i], one)
+		}
+	}
+	return t, nil
+}
+
+func (b *bench) lookOnce(ctx context.Context, p product, speed speed, o order) (one seen, err error) {
+	s, err := b.newSite(ctx, "", 0)
+	if err != nil {
+		return one, err
+	}
+	defer s.remove()
+	if p == nil {
+		b.progress("view: nothing beside, rate %d", o.Rate)
+		one, _, err = s.lookAt(ctx, 0, o)
+		return one, err
+	}
+	b.progress("view: %s, %s setting, rate %d", p.name(), speed, o.Rate)
+	run, _, err := s.replicate(ctx, p, speed)
+	if err != nil {
+		return one, err
+	}
+	defer func() { err = errors.Join(err, run.end()) }()
+	one, done, err := s.lookAt(ctx, run.cmd.Process.Pid, o)
+	if err != nil {
+		return one, err
+	}
+	at, err := s.watch.durable(ctx, run, done.Last, patience)
+	one.behind = float64(at.UnixNano()-done.End) / 1e9
+	return one, err
+}
+
+// lookAt lets the application work while the process pid replicates.
+func (s *site) lookAt(ctx context.Context, pid int, o order) (seen, report, error) {
+	watching := guard(s.db, pid)
+	done, err := s.run(ctx, o)
+	if err = errors.Join(err, watching.relieve()); err != nil {
+		return seen{}, done, err
+	}
+	return summarize(done, watching), done, nil
+}
+
+func summarize(r report, watching *sentry) seen {
+	took := make([]float64, len(r.Begun))
+	for i := range took {
+		took[i] = float64(r.Ended[i]-r.Begun[i]) / 1e6
+	}
+	slices.Sort(took)
+	return seen{
+		rate: float64(len(took)) / (float64(r.End-r.Start) / 1e9),
+		p50:  quantile(took, 0.5), p99: quantile(took, 0.99), p999: quantile(took, 0.999), most: quantile(took, 1),
+		holds: watching.holds, log: float64(watching.logBytes) / ship.DefaultWALLimit,
+	}
+}
+
+// values returns one figure of each turn.
+func (t turns) values(who int, of func(seen) float64) []float64 {
+	var found []float64
+	for _, s := range t[who] {
+		found = append(found, of(s))
+	}
+	return found
+}
+
+// relative returns one figure of each turn, divided by that beside nothing.
+func (t turns) relative(who int, of func(seen) float64) []float64 {
+	var found []float64
+	for i, s := range t[who] {
+		found = append(found, of(s)/of(t[nothing][i]))
+	}
+	return found
+}
