@@ -56,6 +56,7 @@ func main() {
 	flag.StringVar(&o.rows, "rows", "all", "rows to measure, separated by commas: "+strings.Join(rowNames(), ", "))
 	flag.Float64Var(&o.size, "size", 1, "scale of sizes and times; the targets are for 1")
 	flag.IntVar(&o.rounds, "rounds", 2, "how often each comparison is made")
+	flag.BoolVar(&o.keep, "keep", false, "keep the directories with logs, databases and a list of what was put")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -79,6 +80,7 @@ type options struct {
 	bin, out, rows string
 	size           float64
 	rounds         int
+	keep           bool
 }
 
 // row is a group of lines of the table that are measured together.

@@ -178,11 +178,14 @@ func (t turns) values(who int, of func(seen) float64) []float64 {
 	return found
 }
 
-// relative returns one figure of each turn, divided by that beside nothing.
+// relative returns one figure of each turn, divided by that beside nothing. Turns
+// too short for one are left out.
 func (t turns) relative(who int, of func(seen) float64) []float64 {
 	var found []float64
 	for i, s := range t[who] {
-		found = append(found, of(s)/of(t[nothing][i]))
+		if beside := of(t[nothing][i]); beside > 0 {
+			found = append(found, of(s)/beside)
+		}
 	}
 	return found
 }

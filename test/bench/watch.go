@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path"
+	"strings"
 	"sync"
 	"time"
 )
@@ -167,6 +168,16 @@ func (w *watch) all() (puts []put, next <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.puts[:len(w.puts):len(w.puts)], w.told
+}
+
+// String lists what has been put.
+func (w *watch) String() string {
+	var b strings.Builder
+	puts, _ := w.all()
+	for _, o := range puts {
+		fmt.Fprintf(&b, "%s %s %d bytes, transaction %d\n", o.at.UTC().Format("15:04:05.000"), o.key, o.size, o.mark)
+	}
+	return b.String()
 }
 
 // durable waits until the transaction number mark is in the store, while p runs,
