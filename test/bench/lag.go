@@ -10,60 +10,94 @@ import (
 // patience is how long something is waited for that takes seconds.
 const patience = 10 * time.Minute
 
+// lagging is what one turn showed.
+type lagging struct {
+	p50, p99 float64 // ms
+	busy     float64 // of one core, in %
+}
+
 // lag measures how long it takes from the return of a commit until it is in the
 // store, for small transactions, 100 a second.
 func (b *bench) lag(ctx context.Context) error {
 	b.results.begin("Lag at 100 transactions a second, from commit to durable")
 	for _, away := range []time.Duration{0, 20 * time.Millisecond} {
 		for _, speed := range []speed{fastest, byDefault} {
-			var p50, p99 [2][]float64
+			var seen [2][]lagging
 			for range b.rounds {
 				for i, p := range b.products {
-					lags, err := b.lagOf(ctx, p, speed, away)
+					one, err := b.lagOf(ctx, p, speed, away)
 					if err != nil {
 						return err
 					}
-					p50[i] = append(p50[i], quantile(lags, 0.5))
-					p99[i] = append(p99[i], quantile(lags, 0.99))
+					seen[i] = append(seen[i], one)
 				}
 			}
-			wanted := faster
-			if speed == byDefault {
-				wanted = notSlower
-			}
-			what := fmt.Sprintf("%s setting", speed)
-			if away > 0 {
-				what += fmt.Sprintf(", store %d ms away", away.Milliseconds())
-			}
-			b.results.add(line{Row: "lag", What: what + ", p50", Unit: "ms", Holdfast: p50[0], Peer: p50[1]}, wanted)
-			b.results.add(line{Row: "lag", What: what + ", p99", Unit: "ms", Holdfast: p99[0], Peer: p99[1]}, wanted)
+			b.reportLag(speed, away, seen)
 		}
 	}
 	return nil
 }
 
-// lagOf returns the lag of each transaction, in ms.
-func (b *bench) lagOf(ctx context.Context, p product, speed speed, away time.Duration) (lags []float64, err error) {
+func (b *bench) reportLag(speed speed, away time.Duration, seen [2][]lagging) {
+	what, wanted := fmt.Sprintf("%s setting", speed), faster
+	if speed == byDefault {
+		wanted = notSlower
+	}
+	if away > 0 {
+		what += fmt.Sprintf(", store %d ms away", away.Milliseconds())
+	}
+	add := func(name, unit string, t target, of func(lagging) float64) {
+		l := line{Row: "lag", What: what + ", " + name, Unit: unit}
+		for i, values := range []*[]float64{&l.Holdfast, &l.Peer} {
+			for _, one := range seen[i] {
+				*values = append(*values, of(one))
+			}
+		}
+		b.results.add(l, t)
+	}
+	add("p50", "ms", wanted, func(l lagging) float64 { return l.p50 })
+	add("p99", "ms", wanted, func(l lagging) float64 { return l.p99 })
+	if away == 0 {
+		add("of one core", "%", noTarget, func(l lagging) float64 { return l.busy })
+	}
+}
+
+// lagOf makes one turn.
+func (b *bench) lagOf(ctx context.Context, p product, speed speed, away time.Duration) (one lagging, err error) {
 	b.progress("lag: %s, %s setting, store %v away", p.name(), speed, away)
 	s, err := b.newSite(ctx, "", away)
 	if err != nil {
-		return nil, err
+		return one, err
 	}
 	defer s.remove()
 	run, _, err := s.replicate(ctx, p, speed)
 	if err != nil {
-		return nil, err
+		return one, err
 	}
 	defer func() { err = errors.Join(err, run.end()) }()
+	before, err := run.processor()
+	if err != nil {
+		return one, err
+	}
 	done, err := s.run(ctx, order{Work: insert, Rate: 100, Number: true, Span: b.span(20 * time.Second)})
 	if err != nil {
-		return nil, err
+		return one, err
+	}
+	after, err := run.processor()
+	if err != nil {
+		return one, err
 	}
 	if _, err := s.watch.durable(ctx, run, done.Last, patience); err != nil {
-		return nil, err
+		return one, err
 	}
 	puts, _ := s.watch.all()
-	return lagsOf(done, puts)
+	lags, err := lagsOf(done, puts)
+	if err != nil {
+		return one, err
+	}
+	b.progress("        %d transactions in %d objects", len(lags), len(puts))
+	busy := 100 * float64(after-before) / float64(done.End-done.Start)
+	return lagging{p50: quantile(lags, 0.5), p99: quantile(lags, 0.99), busy: busy}, nil
 }
 
 // lagsOf tells, in ms, for each transaction of r how long after its commit the

@@ -10,10 +10,11 @@ import (
 const memoryLimit = 256
 
 // memory measures the most memory that each had while it had much to ship. It is
-// one turn: a process's peak hardly varies.
+// one turn: a process's peak hardly varies. The peer takes minutes for 4 GiB, and
+// the target says nothing of it, so it is left out there.
 func (b *bench) memory(ctx context.Context) error {
 	b.results.begin("Peak memory of the process (VmHWM, GOMEMLIMIT unset)")
-	var one, large [2][]float64
+	var one [2][]float64
 	for i, p := range b.products {
 		peak, err := b.memoryOfOne(ctx, p)
 		if err != nil {
@@ -21,22 +22,16 @@ func (b *bench) memory(ctx context.Context) error {
 		}
 		one[i] = []float64{peak}
 	}
-	b.results.add(line{Row: "memory", What: "a single transaction of " + size(b.bytes(1)), Unit: "MiB", Holdfast: one[0], Peer: one[1]},
+	b.results.add(line{Row: "memory", What: "a single transaction of " + size(b.bytes(1)), Unit: "MiB", Worst: true, Holdfast: one[0], Peer: one[1]},
 		below(memoryLimit, fmt.Sprintf("< %d MiB", memoryLimit)))
 	template, err := b.template(ctx, 4)
 	if err != nil {
 		return err
 	}
-	for i, p := range b.products {
-		peak, err := b.memoryOfSnapshot(ctx, p, template)
-		if err != nil {
-			return err
-		}
-		large[i] = []float64{peak}
-	}
-	b.results.add(line{Row: "memory", What: "first snapshot of " + size(b.bytes(4)), Unit: "MiB", Holdfast: large[0], Peer: large[1]},
+	peak, err := b.memoryOfSnapshot(ctx, b.products[0], template)
+	b.results.add(line{Row: "memory", What: "first snapshot of " + size(b.bytes(4)), Unit: "MiB", Worst: true, Holdfast: []float64{peak}},
 		below(memoryLimit, fmt.Sprintf("< %d MiB", memoryLimit)))
-	return nil
+	return err
 }
 
 func (b *bench) memoryOfOne(ctx context.Context, p product) (peak float64, err error) {

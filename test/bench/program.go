@@ -35,7 +35,7 @@ func start(env []string, log, path string, args ...string) (*process, error) {
 	defer f.Close() //nolint:errcheck // the program has its own
 	p := &process{cmd: exec.Command(path, args...), log: log, begun: time.Now(), done: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, f, f
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // Ctrl-C is for this program alone
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(path), err)
 	}
@@ -84,6 +84,29 @@ func (p *process) peakMemory() (int64, error) {
 		}
 	}
 	return 0, errors.New("the system does not tell VmHWM")
+}
+
+// processor is how long p has kept a core busy.
+func (p *process) processor() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(text), ") ") // the name may hold anything
+	fields := strings.Fields(after)
+	const user, system, ticks = 11, 12, 100 // a tick is 10 ms on Linux, for programs
+	if len(fields) <= system {
+		return 0, errors.New("the system does not tell the processor time")
+	}
+	sum := time.Duration(0)
+	for _, field := range []string{fields[user], fields[system]} {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(n) * time.Second / ticks
+	}
+	return sum, nil
 }
 
 // execute runs a program to its end.
