@@ -31,7 +31,7 @@ const (
 // makeRoom lets a log that has grown long be used again from its start. It never
 // makes a writer wait unless the log has passed its limit.
 func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
-	if s.db.LogSize() < checkpointPages*int64(s.db.PageSize()) {
+	if s.db.LogSize() < checkpointPages*int64(s.db.PageSize()) || s.emptied == s.state.Position {
 		return nil
 	}
 	room, err := s.soft(ctx, out)
@@ -44,6 +44,9 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 	}
 	if errors.Is(err, errAgain) || errors.Is(err, errLongTail) || errors.Is(err, source.ErrMoved) || errors.Is(err, source.ErrBusy) {
 		err = nil // what it was about to ship, the next pass does
+	}
+	if err == nil && room == source.Emptied {
+		s.emptied = s.state.Position
 	}
 	s.markIfDue()
 	return errors.Join(err, s.Save())

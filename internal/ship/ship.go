@@ -100,6 +100,7 @@ type Shipper struct {
 	settled bool           // head is what the replica holds, and position follows from it
 	head    replica.Object // newest object; zero for an empty replica
 	contact time.Time      // when the replica last answered
+	emptied wal.Position   // where the log ended when all of it was last copied into the file
 	created time.Time      // of the newest object put or spooled
 }
 
