@@ -180,23 +180,32 @@ func (b *bench) delta(ctx context.Context) error {
 		return err
 	}
 	var shares, took [2][]float64
+	var crashed []float64
 	for range b.rounds {
 		for i, p := range b.products {
-			share, seconds, err := b.deltaOnce(ctx, p, template)
+			share, seconds, err := b.deltaOnce(ctx, p, template, (*process).end)
 			if err != nil {
 				return err
 			}
 			shares[i], took[i] = append(shares[i], share), append(took[i], seconds)
 		}
+		share, _, err := b.deltaOnce(ctx, b.products[0], template, (*process).crash)
+		if err != nil {
+			return err
+		}
+		crashed = append(crashed, share)
 	}
-	b.results.add(line{Row: "delta", What: "uploaded, of the compressed database", Unit: "%", Holdfast: shares[0], Peer: shares[1]}, below(1.5, "< 1.5 %"))
+	small := below(1.5, "< 1.5 %")
+	b.results.add(line{Row: "delta", What: "uploaded, of the compressed database", Unit: "%", Holdfast: shares[0], Peer: shares[1]}, small)
+	b.results.add(line{Row: "delta", What: "the same after kill -9", Unit: "%", Holdfast: crashed}, small)
 	b.results.add(line{Row: "delta", What: "until durable, from the program's start", Unit: "s", Holdfast: took[0], Peer: took[1]}, noTarget)
 	return nil
 }
 
 // deltaOnce returns the percentage of the first snapshot that was sent again, and
-// after how many seconds all was durable.
-func (b *bench) deltaOnce(ctx context.Context, p product, template string) (share, seconds float64, err error) {
+// after how many seconds all was durable. down is how the program ends before the
+// pages change.
+func (b *bench) deltaOnce(ctx context.Context, p product, template string, down func(*process) error) (share, seconds float64, err error) {
 	b.progress("delta: %s", p.name())
 	s, err := b.newSite(ctx, template, 0)
 	if err != nil {
@@ -207,7 +216,7 @@ func (b *bench) deltaOnce(ctx context.Context, p product, template string) (shar
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := run.end(); err != nil {
+	if err := down(run); err != nil {
 		return 0, 0, err
 	}
 	before, _ := s.watch.all()
@@ -216,7 +225,7 @@ func (b *bench) deltaOnce(ctx context.Context, p product, template string) (shar
 		return 0, 0, err
 	}
 	if _, err := os.Stat(s.db + "-wal"); !errors.Is(err, os.ErrNotExist) {
-		return 0, 0, fmt.Errorf("the log is still there: %w", err)
+		return 0, 0, errors.New("the log is still there")
 	}
 	if run, err = p.start(s, byDefault); err != nil {
 		return 0, 0, err
@@ -226,13 +235,17 @@ func (b *bench) deltaOnce(ctx context.Context, p product, template string) (shar
 		return 0, 0, err
 	}
 	after, _ := s.watch.all()
-	sent := int64(0)
-	for _, o := range after[len(before):] {
-		if !o.at.After(at) {
-			sent += o.size
+	return 100 * float64(sent(after[len(before):], at)) / float64(firstSnapshot(before)), at.Sub(run.begun).Seconds(), nil
+}
+
+// sent is the size of all objects that were put until then.
+func sent(puts []put, until time.Time) (bytes int64) {
+	for _, o := range puts {
+		if !o.at.After(until) {
+			bytes += o.size
 		}
 	}
-	return 100 * float64(sent) / float64(firstSnapshot(before)), at.Sub(run.begun).Seconds(), nil
+	return bytes
 }
 
 // firstSnapshot is the size of the first object that holds all pages: of the

@@ -63,6 +63,12 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// crash ends p as a crash would.
+func (p *process) crash() error {
+	p.kill()
+	return nil
+}
+
 func (p *process) name() string { return filepath.Base(p.cmd.Path) }
 
 // ended is the error for a program that ended while it was needed.
