@@ -77,7 +77,9 @@ func open(ctx context.Context, o options) (*bench, error) {
 }
 
 func (b *bench) close() {
-	_ = os.RemoveAll(b.dir)
+	if !b.keep {
+		_ = os.RemoveAll(b.dir)
+	}
 	b.temporal.Close()
 }
 
@@ -138,6 +140,10 @@ func (s *site) remove() {
 	}
 	s.watch.close()
 	_, _ = s.bench.blobs.DeleteContainer(ctx, s.container, nil)
+	if s.bench.keep {
+		_ = os.WriteFile(filepath.Join(s.dir, "puts"), []byte(s.watch.String()), 0o600)
+		return
+	}
 	_ = os.RemoveAll(s.dir)
 }
 
