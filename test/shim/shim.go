@@ -15,19 +15,27 @@ import (
 //go:embed preload/shim.c
 var source []byte
 
-// Build compiles the library and returns its path.
+// Build compiles the library for the length of a test and returns its path.
 func Build(t testing.TB) string {
 	t.Helper()
-	dir := t.TempDir()
+	lib, err := BuildIn(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lib
+}
+
+// BuildIn compiles the library into dir and returns its path.
+func BuildIn(dir string) (string, error) {
 	code, lib := filepath.Join(dir, "shim.c"), filepath.Join(dir, "shim.so")
 	if err := os.WriteFile(code, source, 0o600); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	out, err := exec.Command("gcc", "-shared", "-fPIC", "-O1", "-o", lib, code, "-ldl").CombinedOutput()
 	if err != nil {
-		t.Fatalf("gcc: %v\n%s", err, out)
+		return "", fmt.Errorf("gcc: %w\n%s", err, out)
 	}
-	return lib
+	return lib, nil
 }
 
 // Actions and calls.

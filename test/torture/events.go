@@ -1,0 +1,236 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func (r *rig) killWorker(random *rand.Rand) error {
+	if r.worker == nil {
+		return nil
+	}
+	time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+	r.worker.kill()
+	r.worker = nil
+	r.tally.add("worker killed")
+	return nil
+}
+
+func (r *rig) stopWorker(*rand.Rand) error {
+	if r.worker == nil {
+		return nil
+	}
+	err := r.worker.stop()
+	r.worker = nil
+	r.tally.add("worker stopped in order")
+	return err
+}
+
+func (r *rig) pauseWorker(*rand.Rand) error {
+	if r.worker == nil || r.paused {
+		return nil
+	}
+	r.worker.pause()
+	r.paused = true
+	r.tally.add("worker paused")
+	return nil
+}
+
+// wakeWorker starts a worker that is down, and lets one go on that is paused.
+func (r *rig) wakeWorker(*rand.Rand) error {
+	if r.worker == nil {
+		return r.startWorker()
+	}
+	r.worker.order(orderResume)
+	r.paused = false
+	return nil
+}
+
+func (r *rig) storeAway(*rand.Rand) error {
+	if r.away {
+		return nil
+	}
+	r.away = true
+	r.tally.add("store away")
+	if r.worker != nil {
+		r.worker.order(orderAway)
+	}
+	return nil
+}
+
+func (r *rig) storeBack(*rand.Rand) error {
+	r.away = false
+	if r.worker != nil {
+		r.worker.order(orderBack)
+	}
+	return nil
+}
+
+// crashObserver closes the observer without the checkpoint that the last
+// connection to close makes, and leaves the log. A shared lock on the database
+// file, that belongs to a descriptor of its own, lets SQLite think that it is not
+// the last.
+func (r *rig) crashObserver() error {
+	f, err := os.Open(r.path())
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	l := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart, Start: 0x40000002, Len: 510}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l); err != nil {
+		return err
+	}
+	return r.unobserve()
+}
+
+// replaceFile puts another database in place of this one, as somebody does who
+// restores a copy: the applications have ended, and all of the old log is in the
+// old file.
+func (r *rig) replaceFile(random *rand.Rand) error {
+	if r.lastFull {
+		return nil
+	}
+	complete, err := r.completeFile(random)
+	if err != nil || !complete {
+		return err
+	}
+	other := r.path() + ".new"
+	s := r.shape
+	s.pageSize, s.autoVacuum = pick(random, s.pageSize, 512<<random.IntN(8)), random.IntN(3)
+	if err := newDatabase(other, s, r.epoch+1, 1+random.IntN(1500)); err != nil {
+		return err
+	}
+	r.epoch++
+	r.note("replaced by epoch %d, pages of %d bytes", r.epoch, s.pageSize)
+	r.tally.add("file replaced")
+	pause := func() { time.Sleep(time.Duration(pick(random, 0, 0, 5, 40)) * time.Millisecond) }
+	if random.IntN(2) == 0 {
+		if err := removeLog(r.path()); err != nil {
+			return err
+		}
+		pause()
+		return os.Rename(other, r.path())
+	}
+	if err := os.Rename(other, r.path()); err != nil {
+		return err
+	}
+	return removeLog(r.path())
+}
+
+// completeFile ends all applications and tells whether all of the log is in the
+// database file then.
+func (r *rig) completeFile(random *rand.Rand) (bool, error) {
+	if err := r.endReader(random); err != nil {
+		return false, err
+	}
+	a, err := r.anApp(random)
+	if err != nil || a == nil {
+		return false, err
+	}
+	lines, err := a.run(".timeout 3000", "PRAGMA wal_checkpoint(TRUNCATE);", ".timeout 300")
+	r.note("%s: checkpoint before the file is complete: %v %v", a.name, lines, err)
+	if err := r.after(a, "checkpoint", err); err != nil {
+		return false, err
+	}
+	if err := r.closeAll(random); err != nil {
+		return false, err
+	}
+	info, err := os.Stat(r.path() + "-wal")
+	if err == nil && info.Size() > 0 {
+		r.note("the log still has %d bytes", info.Size())
+		r.tally.add("file not complete, not replaced")
+		return false, nil
+	}
+	return true, nil
+}
+
+func removeLog(path string) error {
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// changePageSize takes the database out of log mode and back, with another page
+// size in between. SQLite refuses that while anybody else is connected, so that
+// the worker has to be let go first; where it is not, the refusal is the test.
+func (r *rig) changePageSize(random *rand.Rand) error {
+	if random.IntN(4) != 0 && r.worker != nil {
+		if err := pick(random, r.stopWorker, r.killWorker)(random); err != nil {
+			return err
+		}
+	}
+	if err := r.closeAll(random); err != nil {
+		return err
+	}
+	a, err := r.open(random)
+	if err != nil || a == nil {
+		return err
+	}
+	lines, err := a.run("PRAGMA journal_mode=DELETE;")
+	r.note("%s: journal_mode=DELETE: %v %v", a.name, lines, err)
+	if err != nil || strings.Join(lines, "") != "delete" {
+		r.tally.add("log mode not left")
+		return r.after(a, "journal mode", err)
+	}
+	size := 512 << random.IntN(8)
+	r.tally.add("log mode left and taken again")
+	for _, statements := range [][]string{
+		drawTransaction(random),
+		{fmt.Sprintf("PRAGMA page_size=%d;", size), "VACUUM;"},
+		{"PRAGMA journal_mode=WAL;"},
+	} {
+		if err := r.alone(a, "page size change", statements...); err != nil {
+			return err
+		}
+		if err := r.observe(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fillDisk leaves no room on the database's disk.
+func (r *rig) fillDisk(random *rand.Rand) error {
+	if r.disk == nil || r.lastFull {
+		return nil
+	}
+	leave := pick(random, 0, 0, 16<<10, 200<<10)
+	r.lastFull = true
+	r.tally.add("disk full")
+	return r.disk.fill(leave)
+}
+
+func (r *rig) freeDisk(*rand.Rand) error {
+	if r.disk == nil || !r.lastFull {
+		return nil
+	}
+	if err := r.disk.free(); err != nil {
+		return err
+	}
+	r.lastFull = false
+	if r.worker != nil {
+		r.worker.order(orderNow)
+	}
+	return nil
+}
+
+// logSize returns the bytes of the log's file.
+func (r *rig) logSize() int64 {
+	info, err := os.Stat(filepath.Join(filepath.Dir(r.path()), "app.db-wal"))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
