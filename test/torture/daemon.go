@@ -18,6 +18,7 @@ type daemon struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	tally *tally
+	begun chan struct{} // closed when it can be told to end
 	ended chan struct{} // closed when the process has ended
 
 	mu       sync.Mutex
@@ -37,7 +38,8 @@ func startDaemon(s workerSettings, log io.Writer, errorsTo *os.File, t *tally) (
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{cmd: exec.Command("/proc/self/exe", "worker", string(text)), tally: t, ended: make(chan struct{}), log: log}
+	d := &daemon{cmd: exec.Command("/proc/self/exe", "worker", string(text)), tally: t, log: log}
+	d.begun, d.ended = make(chan struct{}), make(chan struct{})
 	d.cmd.SysProcAttr = ownGroup()
 	d.cmd.Stderr = errorsTo
 	if d.in, err = d.cmd.StdinPipe(); err != nil {
@@ -82,6 +84,7 @@ func (d *daemon) hear(r report) {
 	if r.Kind != reportPass {
 		fmt.Fprintf(d.log, "%s worker: %s %s %s %v\n", clock(), r.Kind, r.Type, r.Text, r.Attrs)
 	}
+	d.tally.addN("hard checkpoint", r.Held)
 	switch r.Kind {
 	case reportPass:
 		d.passed(r)
@@ -97,6 +100,8 @@ func (d *daemon) hear(r report) {
 		d.tally.add("clean-up")
 	case reportPaused:
 		d.paused = true
+	case reportBegin:
+		close(d.begun)
 	case reportEnd:
 		d.inOrder = true
 	}
@@ -145,6 +150,10 @@ const endWithin = closeWithin + 10*time.Second
 
 // stop ends the worker in order.
 func (d *daemon) stop() error {
+	select {
+	case <-d.begun:
+	case <-d.ended:
+	}
 	d.expect()
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
 	select {

@@ -46,6 +46,16 @@ func (d *disk) fill(leave int) error {
 
 func (d *disk) free() error { return os.Remove(d.filler()) }
 
+// grow makes the disk ample: a log that has grown over all of a small one leaves
+// no room for its own pages in the database file.
+func (d *disk) grow() error {
+	err := syscall.Mount("tmpfs", d.dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d,mode=0700", ampleSize))
+	if err != nil {
+		return fmt.Errorf("make %s larger: %w", d.dir, err)
+	}
+	return nil
+}
+
 // unmount lets the disk go. With keep, what was on it stays under its name.
 func (d *disk) unmount(keep bool) error {
 	kept := d.dir + ".kept"

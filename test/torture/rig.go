@@ -30,6 +30,7 @@ type shape struct {
 // Sizes in bytes.
 const (
 	diskSize  = 48 << 20
+	ampleSize = 1 << 30
 	largeData = 3 << 20 // beyond which applications delete rather than insert
 )
 

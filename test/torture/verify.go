@@ -30,6 +30,11 @@ func (r *rig) settle() error {
 			return err
 		}
 	}
+	if r.disk != nil {
+		if err := r.disk.grow(); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(r.freeDisk(nil), r.storeBack(nil), r.startWorker(), r.observe()); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ type report struct {
 	Attrs    map[string]string
 	Progress host.Progress
 	Files    int `json:",omitempty"`
+	Held     int `json:",omitempty"` // hard checkpoints since the last report
 }
 
 const (
@@ -60,7 +61,8 @@ const (
 	reportLog     = "log"
 	reportPaused  = "paused"
 	reportCleanUp = "clean up"
-	reportEnd     = "end" // in order
+	reportBegin   = "begin" // it knows what to do when it is told to end
+	reportEnd     = "end"   // in order
 )
 
 // replicator is the worker process: the data plane as the real worker drives it,
@@ -77,12 +79,18 @@ type replicator struct {
 	paused bool
 	spoken time.Time // when the last pass was reported
 	txid   uint64
+	held   int
 }
 
 // runWorker is the program of the worker process.
 func runWorker(text string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	w := &replicator{stop: make(chan struct{}), wake: make(chan struct{}, 1), out: json.NewEncoder(os.Stdout)}
 	if err := json.Unmarshal([]byte(text), &w.settings); err != nil {
+		return err
+	}
+	if err := watchWriteLocks(); err != nil {
 		return err
 	}
 	w.store = &moody{
@@ -94,9 +102,8 @@ func runWorker(text string) error {
 		return err
 	}
 	w.host = h
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
 	context.AfterFunc(ctx, func() { close(w.stop) })
+	w.say(report{Kind: reportBegin})
 	go w.obey()
 	w.loop(context.Background())
 	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
@@ -128,6 +135,8 @@ func (w *replicator) openReplica(ctx context.Context, url string) (*replica.Repl
 func (w *replicator) say(r report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	held := writeLocks()
+	r.Held, w.held = held-w.held, held
 	_ = w.out.Encode(r) // whoever reads is there, or nobody cares
 }
 
