@@ -15,10 +15,10 @@ LITESTREAM_VERSION := v0.5.18
 LINT_VERSION := 2.15.0
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
-.PHONY: help setup build $(STACK) stack demo test check lint interop bench $(LITESTREAM) clean
+.PHONY: help setup build $(STACK) stack demo test check lint interop bench $(LITESTREAM) torture torture-long clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: # what is missing on this machine
 	@dev/setup
@@ -78,6 +78,14 @@ $(LITESTREAM):
 bench: build $(LITESTREAM) ## compare with Litestream, in about half an hour; ROWS=lag,view SIZE=0.1 for a part of it
 	@go build -o $(BUILD)/bench ./test/bench
 	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- $(BUILD)/bench $(if $(ROWS),-rows $(ROWS)) $(if $(SIZE),-size $(SIZE))
+
+torture: ## try to break replication, 5 s a seed: SEEDS=20 START=1; replay one with SEEDS=1 START=seed
+	@go build -o $(BUILD)/ ./test/torture
+	@$(BUILD)/torture -seeds $(or $(SEEDS),20) -start $(or $(START),1)
+
+torture-long: ## the same with gigabytes, and with a reader of an hour (READER=1h); TMPDIR needs 14 GiB
+	@go build -o $(BUILD)/ ./test/torture
+	@$(BUILD)/torture long -reader $(or $(READER),1h)
 
 clean: ## remove all that was built, the stack's state included
 	@rm -rf $(BUILD)

@@ -104,8 +104,10 @@ func (a *app) send(statements ...string) error {
 
 func (a *app) sentinel() string { return fmt.Sprintf("done-%d", a.said) }
 
-func (a *app) receive() (lines []string, err error) {
-	limit := time.After(answerWithin)
+func (a *app) receive() ([]string, error) { return a.receiveWithin(answerWithin) }
+
+func (a *app) receiveWithin(within time.Duration) (lines []string, err error) {
+	limit := time.After(within)
 	for {
 		select {
 		case line, ok := <-a.lines:

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -112,18 +112,50 @@ func (r *rig) replaceFile(random *rand.Rand) error {
 	r.epoch++
 	r.note("replaced by epoch %d, pages of %d bytes", r.epoch, s.pageSize)
 	r.tally.add("file replaced")
-	pause := func() { time.Sleep(time.Duration(pick(random, 0, 0, 5, 40)) * time.Millisecond) }
-	if random.IntN(2) == 0 {
+	return r.swap(other, random)
+}
+
+// swap gives the file other the database's name, in one of the ways in which
+// people do that.
+func (r *rig) swap(other string, random *rand.Rand) error {
+	if way := random.IntN(3); way == 0 {
 		if err := removeLog(r.path()); err != nil {
 			return err
 		}
-		pause()
+		time.Sleep(time.Duration(pick(random, 0, 0, 5, 40)) * time.Millisecond)
 		return os.Rename(other, r.path())
+	} else if way == 1 || r.worker != nil { // who reads a file that is being copied sees no database
+		if err := os.Rename(other, r.path()); err != nil {
+			return err
+		}
+		return removeLog(r.path())
 	}
-	if err := os.Rename(other, r.path()); err != nil {
+	r.tally.add("file copied over in place")
+	if out, err := exec.Command("cp", other, r.path()).CombinedOutput(); err != nil {
+		return fmt.Errorf("cp: %w: %s", err, out)
+	}
+	return errors.Join(removeLog(r.path()), os.Remove(other))
+}
+
+// fileAway moves the database out of the worker's sight and back.
+func (r *rig) fileAway(random *rand.Rand) error {
+	if r.lastFull {
+		return nil
+	}
+	complete, err := r.completeFile(random)
+	if err != nil || !complete {
 		return err
 	}
-	return removeLog(r.path())
+	elsewhere := r.path() + ".away"
+	if err := os.Rename(r.path(), elsewhere); err != nil {
+		return err
+	}
+	if err := removeLog(r.path()); err != nil {
+		return err
+	}
+	time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
+	r.tally.add("file away for a while")
+	return os.Rename(elsewhere, r.path())
 }
 
 // completeFile ends all applications and tells whether all of the log is in the
@@ -224,13 +256,4 @@ func (r *rig) freeDisk(*rand.Rand) error {
 		r.worker.order(orderNow)
 	}
 	return nil
-}
-
-// logSize returns the bytes of the log's file.
-func (r *rig) logSize() int64 {
-	info, err := os.Stat(filepath.Join(filepath.Dir(r.path()), "app.db-wal"))
-	if err != nil {
-		return 0
-	}
-	return info.Size()
 }

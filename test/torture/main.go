@@ -38,7 +38,12 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := torture(ctx, os.Args[1:])
+	var err error
+	if len(os.Args) > 1 && os.Args[1] == "long" {
+		err = long(ctx, os.Args[2:])
+	} else {
+		err = torture(ctx, os.Args[1:])
+	}
 	stop()
 	exit(err)
 }

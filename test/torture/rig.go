@@ -21,6 +21,7 @@ type shape struct {
 	walLimit    int64  // bytes of log at which the worker spools
 	interval    time.Duration
 	window      time.Duration
+	scrub       time.Duration // in which all pages are compared; negative for never
 	faultRate   float64
 	steps       int
 	smallDisk   bool // the database is on a file system of its own, that gets full
@@ -43,6 +44,7 @@ func drawShape(r *rand.Rand) shape {
 		walLimit:    pick(r, int64(32<<10), 128<<10, 1<<20, 4<<20),
 		interval:    time.Duration(pick(r, 0, 1, 5, 20, 100)) * time.Millisecond,
 		window:      time.Duration(pick(r, 50, 300, 3000, 60000)) * time.Millisecond,
+		scrub:       pick(r, -1, 0, time.Second, 10*time.Second),
 		faultRate:   pick(r, 0, 0.02, 0.1, 0.3),
 		steps:       50 + r.IntN(50),
 		smallDisk:   r.IntN(3) == 0,
@@ -230,7 +232,7 @@ func (r *rig) startWorker() error {
 	r.worker, err = startDaemon(workerSettings{
 		Database: host.Database{
 			Name: "app", Path: r.path(), Replica: "file://" + r.replica(),
-			Writer: "0123456789abcdef0123456789abcdef", WALLimit: r.walLimit,
+			Writer: "0123456789abcdef0123456789abcdef", WALLimit: r.walLimit, Scrub: r.scrub,
 		},
 		StateDir: filepath.Join(r.dir, "state"), Interval: r.interval, Length: r.window,
 		Seed: r.seed<<8 + uint64(r.workers), Rate: r.faultRate, Away: r.away,

@@ -33,7 +33,7 @@ func (c *connection) close() error { return c.raw.Close() }
 
 // run runs one statement and returns its rows, columns separated by a bar.
 func (c *connection) run(statement string) (lines []string, err error) {
-	rows, err := c.raw.Query(statement, nil) //nolint:staticcheck // the driver's own interface, there is no context to honour
+	rows, err := c.raw.Query(statement, nil)
 	if err != nil {
 		return nil, err
 	}

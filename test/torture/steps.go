@@ -20,6 +20,7 @@ var allSteps []step
 func init() {
 	allSteps = []step{
 		{"transaction", 24, (*rig).change},
+		{"huge transaction", 1, (*rig).huge},
 		{"burst of transactions", 7, (*rig).burst},
 		{"rollback", 4, (*rig).rollBack},
 		{"savepoint rolled back", 6, (*rig).savepoint},
@@ -43,6 +44,7 @@ func init() {
 		{"store goes away", 2, (*rig).storeAway},
 		{"store comes back", 4, (*rig).storeBack},
 		{"file replaced", 2, (*rig).replaceFile},
+		{"file away for a while", 2, (*rig).fileAway},
 		{"page size changed", 1, (*rig).changePageSize},
 		{"disk fills up", 2, (*rig).fillDisk},
 		{"disk has room", 3, (*rig).freeDisk},
@@ -135,6 +137,15 @@ func (r *rig) change(random *rand.Rand) error {
 		return err
 	}
 	return r.transact(a, "COMMIT;", drawTransaction(random)...)
+}
+
+func (r *rig) huge(random *rand.Rand) error {
+	a, err := r.anApp(random)
+	if err != nil || a == nil {
+		return err
+	}
+	r.tally.add("huge transaction")
+	return r.transact(a, "COMMIT;", hugeTransaction()...)
 }
 
 func (r *rig) rollBack(random *rand.Rand) error {

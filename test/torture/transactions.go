@@ -52,6 +52,12 @@ func drawChange(r *rand.Rand) string {
 	return insertRows(1, 10)
 }
 
+// hugeTransaction is one of more pages than the worker takes at a time, if they
+// are small.
+func hugeTransaction() []string {
+	return []string{bump, insertRows(3000, 3000)}
+}
+
 // smallTransaction is one as an application makes that never pauses.
 func smallTransaction(r *rand.Rand) []string {
 	return []string{bump, fmt.Sprintf("UPDATE t SET b = randomblob(length(b)) WHERE id = (SELECT min(id) FROM t WHERE id >= %d);", r.IntN(400)), insertRows(1, r.IntN(200))}

@@ -41,7 +41,7 @@ func (r *rig) settle() error {
 	r.worker.order(orderRate + " 0")
 	r.worker.order(orderBack)
 	r.worker.order(orderResume)
-	if err := r.awaitShipped(time.Now()); err != nil {
+	if err := r.awaitShipped(time.Now(), shipWithin); err != nil {
 		return err
 	}
 	return r.stopWorker(nil)
@@ -49,8 +49,8 @@ func (r *rig) settle() error {
 
 // awaitShipped waits until the worker says that it has seen the database at or
 // after since, and has shipped all of it.
-func (r *rig) awaitShipped(since time.Time) error {
-	for end := time.Now().Add(shipWithin); time.Now().Before(end) && r.ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
+func (r *rig) awaitShipped(since time.Time, within time.Duration) error {
+	for end := time.Now().Add(within); time.Now().Before(end) && r.ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
 		if err := r.worker.err(); err != nil {
 			return err
 		}
@@ -63,14 +63,15 @@ func (r *rig) awaitShipped(since time.Time) error {
 		return err
 	}
 	pass, failure := r.worker.state()
-	return fmt.Errorf("the worker did not ship all within %v: last pass %+v, last failure %s: %s", shipWithin, pass.Progress, failure.Type, failure.Text)
+	return fmt.Errorf("the worker did not ship all within %v: last pass %+v, last failure %s: %s", within, pass.Progress, failure.Type, failure.Text)
 }
 
 // restored is one restore of a seed.
 type restored struct {
-	image  image
-	result restore.Result
-	bytes  []byte
+	image   image
+	result  restore.Result
+	bytes   []byte
+	unsound error // what SQLite's own check found
 }
 
 // verify restores and compares: the latest state byte for byte, and others with
@@ -90,6 +91,9 @@ func (r *rig) verify() error {
 	}
 	if diff := firstDifference(got.bytes, want, latest.pageSize); diff != "" {
 		return fmt.Errorf("the latest state, TXID %s, version %s: %s", got.result.TXID, latest.version, r.differ(diff, got, latest, want))
+	}
+	if err := r.judge(got); err != nil {
+		return fmt.Errorf("the latest state: %w", err)
 	}
 	objects, err := source.All(r.ctx)
 	if err != nil {
@@ -121,7 +125,7 @@ func (r *rig) verifyHistory(source *replica.Replica, objects []replica.Object) e
 		if err != nil {
 			return fmt.Errorf("TXID %s: %w", txid, err)
 		}
-		if err := m.match(got.image); err != nil {
+		if err := errors.Join(m.match(got.image), r.judge(got)); err != nil {
 			return fmt.Errorf("TXID %s: %w", txid, err)
 		}
 	}
@@ -178,11 +182,24 @@ func (r *rig) restore(source *replica.Replica, target plan.Target) (got restored
 		return got, err
 	}
 	v, err := integrity(out)
-	if err != nil {
-		return got, err
-	}
+	got.unsound = err
 	got.image, err = newImage(got.bytes, v)
 	return got, err
+}
+
+// judge says what an unsound state means that is equal to what the source was: an
+// older SQLite can leave a log that its own recovery cuts short, and the
+// application's database is unsound then.
+func (r *rig) judge(got restored) error {
+	if got.unsound == nil {
+		return nil
+	}
+	if r.tally.get("log: the log cannot be recovered after a crash: its application should use a newer SQLite") == 0 {
+		return fmt.Errorf("it is what the source was, and unsound: %w", got.unsound)
+	}
+	r.note("TXID %s is as unsound as the source was: %v", got.result.TXID, got.unsound)
+	r.tally.add("state as unsound as the source was")
+	return nil
 }
 
 // integrity has SQLite check a database file, and reads its version.

@@ -72,6 +72,7 @@ type replicator struct {
 	host     *host.Host
 	store    *moody
 	stop     chan struct{} // closed when the process is told to end
+	tried    bool          // to clean up, since the last pass
 	wake     chan struct{}
 
 	mu     sync.Mutex
@@ -189,7 +190,7 @@ func (w *replicator) loop(ctx context.Context) {
 			head = res.Progress
 		}
 		if res.Passes > 0 {
-			failures = 0
+			failures, w.tried = 0, false
 		}
 		if err != nil {
 			failures++
@@ -223,7 +224,8 @@ func (w *replicator) failed(ctx context.Context, err error, failures int, p host
 	kind, _ := activities.Classify(err)
 	w.say(report{Kind: reportFailure, Type: kind, Text: err.Error(), Progress: p})
 	if kind == activities.DiskFull && failures >= cleanUpFrom {
-		removed, err := w.host.CleanUp(ctx, w.settings.Database)
+		removed, err := w.host.CleanUp(ctx, w.settings.Database, w.tried)
+		w.tried = true
 		r := report{Kind: reportCleanUp, Files: removed.Files}
 		if err != nil {
 			r.Text = err.Error()
