@@ -83,19 +83,31 @@ func (a *app) listen(out io.Reader) {
 	}
 }
 
-// run runs statements one after the other and returns what they printed, with
-// the first error that SQLite met. Those after it are run all the same.
-func (a *app) run(statements ...string) ([]string, error) {
-	if err := a.send(statements...); err != nil {
-		return nil, err
-	}
-	return a.receive()
+// run runs statements one after the other, up to the first that SQLite refuses,
+// and returns what they printed. Those after it would run in transactions of
+// their own if the refusal has ended theirs.
+func (a *app) run(statements ...string) (lines []string, err error) {
+	return a.runWithin(answerWithin, statements...)
 }
 
-// send gives the statements to the application without waiting for it.
-func (a *app) send(statements ...string) error {
+func (a *app) runWithin(within time.Duration, statements ...string) (lines []string, err error) {
+	for _, statement := range statements {
+		if err := a.send(statement); err != nil {
+			return lines, err
+		}
+		more, err := a.receive(within)
+		lines = append(lines, more...)
+		if err != nil {
+			return lines, err
+		}
+	}
+	return lines, nil
+}
+
+// send gives a statement to the application without waiting for it.
+func (a *app) send(statement string) error {
 	a.said++
-	text := strings.Join(append(statements, printWord+a.sentinel()), "\n") + "\n"
+	text := statement + "\n" + printWord + a.sentinel() + "\n"
 	if _, err := io.WriteString(a.in, text); err != nil {
 		return fmt.Errorf("%w: %s: %w", errDied, a.name, err)
 	}
@@ -104,9 +116,7 @@ func (a *app) send(statements ...string) error {
 
 func (a *app) sentinel() string { return fmt.Sprintf("done-%d", a.said) }
 
-func (a *app) receive() ([]string, error) { return a.receiveWithin(answerWithin) }
-
-func (a *app) receiveWithin(within time.Duration) (lines []string, err error) {
+func (a *app) receive(within time.Duration) (lines []string, err error) {
 	limit := time.After(within)
 	for {
 		select {

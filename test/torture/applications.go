@@ -127,10 +127,14 @@ func (r *rig) killApp(random *rand.Rand) error {
 		return err
 	}
 	statements := append([]string{"PRAGMA cache_size=3;"}, drawTransaction(random)...)
-	if err := a.send(append(statements, "COMMIT;")...); err != nil {
-		return r.after(a, "transaction", err)
-	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = a.run(append(statements, "COMMIT;")...) // which the kill cuts off, or not
+	}()
 	time.Sleep(time.Duration(random.IntN(12_000)) * time.Microsecond)
+	_ = a.cmd.Process.Kill()
+	<-ended
 	a.kill()
 	r.forget(a)
 	r.note("%s: killed", a.name)

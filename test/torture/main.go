@@ -63,6 +63,7 @@ func torture(ctx context.Context, args []string) error {
 	start := flags.Uint64("start", 1, "the first seed")
 	goOn := flags.Bool("go-on", false, "go on after a seed that fails")
 	keep := flags.Bool("keep", false, "keep the directories of all seeds")
+	logs := flags.String("logs", "", "directory for the step logs of all seeds")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func torture(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	t := &tormentor{ctx: ctx, dir: dir, keep: *keep, total: newTally()}
+	t := &tormentor{ctx: ctx, dir: dir, keep: *keep, logs: *logs, total: newTally()}
 	if t.shim, err = shim.BuildIn(dir); err != nil {
 		return err
 	}
@@ -100,6 +101,7 @@ type tormentor struct {
 	shim  string
 	mount bool
 	keep  bool
+	logs  string
 	done  int
 	total *tally
 }
@@ -134,6 +136,9 @@ func (t *tormentor) one(seed uint64) error {
 		if e := r.disk.unmount(keep); e != nil {
 			fmt.Printf("seed %d: %v\n", seed, e)
 		}
+	}
+	if b, e := os.ReadFile(filepath.Join(r.dir, "steps.log")); e == nil && t.logs != "" {
+		_ = os.WriteFile(filepath.Join(t.logs, fmt.Sprintf("seed-%d.log", seed)), b, 0o600) // a help, no more
 	}
 	if !keep {
 		_ = os.RemoveAll(r.dir)

@@ -75,10 +75,7 @@ func (r *rig) fill(a *app, size int) error {
 
 // bulk makes one transaction, which may take its time.
 func (r *rig) bulk(a *app, statements ...string) error {
-	if err := a.send(append(append([]string{"BEGIN IMMEDIATE;"}, statements...), "COMMIT;")...); err != nil {
-		return err
-	}
-	_, err := a.receiveWithin(shipLongWithin)
+	_, err := a.runWithin(shipLongWithin, append(append([]string{"BEGIN IMMEDIATE;"}, statements...), "COMMIT;")...)
 	return err
 }
 
