@@ -32,6 +32,16 @@ func (r *record) ordered() []image {
 	return r.images
 }
 
+// largest returns the bytes of the largest image.
+func (r *record) largest() (size int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, im := range r.images {
+		size = max(size, len(im.pages)*im.pageSize)
+	}
+	return size
+}
+
 // matcher follows restored states, given in the order of their TXIDs, through
 // the images.
 type matcher struct {

@@ -22,6 +22,7 @@ func init() {
 		{"transaction", 24, (*rig).change},
 		{"huge transaction", 1, (*rig).huge},
 		{"burst of transactions", 7, (*rig).burst},
+		{"rows inserted and deleted", 3, (*rig).regret},
 		{"rollback", 4, (*rig).rollBack},
 		{"savepoint rolled back", 6, (*rig).savepoint},
 		{"schema change", 3, (*rig).schema},
@@ -163,6 +164,15 @@ func (r *rig) savepoint(random *rand.Rand) error {
 	}
 	r.tally.add("savepoint rolled back")
 	return r.transact(a, "COMMIT;", append([]string{"PRAGMA cache_size=3;"}, withSavepoint(random)...)...)
+}
+
+func (r *rig) regret(random *rand.Rand) error {
+	a, err := r.anApp(random)
+	if err != nil || a == nil {
+		return err
+	}
+	r.tally.add("rows inserted and deleted at once")
+	return r.transact(a, "COMMIT;", regretted(random)...)
 }
 
 func (r *rig) schema(random *rand.Rand) error {

@@ -58,6 +58,16 @@ func hugeTransaction() []string {
 	return []string{bump, insertRows(3000, 3000)}
 }
 
+// regretted inserts rows and deletes them again: the database grows by free pages
+// that SQLite never writes, if none had to leave its cache.
+func regretted(r *rand.Rand) []string {
+	rows := 20 + r.IntN(200)
+	return []string{
+		"PRAGMA cache_size=-16000;", bump, insertRows(rows, 500+r.IntN(2000)),
+		fmt.Sprintf("DELETE FROM t WHERE id > (SELECT max(id) - %d FROM t);", rows),
+	}
+}
+
 // smallTransaction is one as an application makes that never pauses.
 func smallTransaction(r *rand.Rand) []string {
 	return []string{bump, fmt.Sprintf("UPDATE t SET b = randomblob(length(b)) WHERE id = (SELECT min(id) FROM t WHERE id >= %d);", r.IntN(400)), insertRows(1, r.IntN(200))}

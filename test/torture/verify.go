@@ -140,7 +140,11 @@ func (r *rig) someTXIDs(objects []replica.Object) []ltx.TXID {
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
-	for len(all) > mostRestores {
+	most := mostRestores
+	if r.record.largest() > largeData {
+		most /= 3 // they take their time
+	}
+	for len(all) > most {
 		i := r.rand.IntN(len(all))
 		all = slices.Delete(all, i, i+1)
 	}
