@@ -125,7 +125,10 @@ func (r *rig) verifyHistory(source *replica.Replica, objects []replica.Object) e
 		if err != nil {
 			return fmt.Errorf("TXID %s: %w", txid, err)
 		}
-		if err := errors.Join(m.match(got.image), r.judge(got)); err != nil {
+		if err := m.match(got.image); err != nil {
+			return fmt.Errorf("TXID %s: %w", txid, errors.Join(err, got.unsound))
+		}
+		if err := r.judge(got); err != nil {
 			return fmt.Errorf("TXID %s: %w", txid, err)
 		}
 	}
