@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 )
@@ -89,9 +90,18 @@ func enterNamespace() (code int, ran bool) {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	signal.Ignore(os.Interrupt) // the terminal tells the child too
+	defer signal.Reset(syscall.SIGTERM, os.Interrupt)
 	if err := cmd.Start(); err != nil {
 		return 0, false
 	}
+	go func() {
+		for s := range told {
+			_ = cmd.Process.Signal(s)
+		}
+	}()
 	var exit *exec.ExitError
 	if err := cmd.Wait(); errors.As(err, &exit) {
 		return exit.ExitCode(), true

@@ -238,9 +238,14 @@ func (r *rig) fillDisk(random *rand.Rand) error {
 	if r.disk == nil || r.lastFull {
 		return nil
 	}
-	leave := pick(random, 0, 0, 16<<10, 200<<10)
+	leave := pick(random, 0, 0, 16<<10, 200<<10, 1<<20, 3<<20)
 	r.lastFull = true
 	r.tally.add("disk full")
+	if random.IntN(2) == 0 { // so that what waits has to go to the spool
+		if err := r.storeAway(random); err != nil {
+			return err
+		}
+	}
 	return r.disk.fill(leave)
 }
 

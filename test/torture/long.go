@@ -146,7 +146,12 @@ func (r *rig) compareFiles(within time.Duration) error {
 			return err
 		}
 	}
-	if err := errors.Join(r.closeAll(nil), r.stopWorker(nil)); err != nil {
+	for len(r.apps) > 0 {
+		if err := r.close(r.apps[0]); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(r.unobserve(), r.stopWorker(nil)); err != nil {
 		return err
 	}
 	if _, err := os.Stat(r.path() + "-wal"); !errors.Is(err, os.ErrNotExist) {

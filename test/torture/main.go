@@ -30,11 +30,9 @@ func main() {
 		exit(runWorker(os.Args[2]))
 	}
 	if os.Getenv(inNamespace) == "" {
-		signal.Ignore(os.Interrupt) // the one that does the work handles it
 		if code, ran := enterNamespace(); ran {
 			os.Exit(code)
 		}
-		signal.Reset(os.Interrupt)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

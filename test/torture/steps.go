@@ -47,7 +47,7 @@ func init() {
 		{"file replaced", 2, (*rig).replaceFile},
 		{"file away for a while", 2, (*rig).fileAway},
 		{"page size changed", 1, (*rig).changePageSize},
-		{"disk fills up", 2, (*rig).fillDisk},
+		{"disk fills up", 4, (*rig).fillDisk},
 		{"disk has room", 3, (*rig).freeDisk},
 		{"nothing", 3, (*rig).idle},
 	}
