@@ -34,8 +34,9 @@ type Options struct {
 	DatabaseDir string // root of the databases' own state; empty keeps each beside its database
 	OpenReplica func(ctx context.Context, url string) (*replica.Replica, error)
 	Log         *slog.Logger
-	FS          ship.FS  // nil for the operating system's
-	Observer    Observer // nil for none
+	FS          ship.FS       // nil for the operating system's
+	Observer    Observer      // nil for none
+	Silence     time.Duration // after which a replica's head is read again before a put; 0 for the default
 }
 
 // Observer is told what happens to databases, on the goroutine that does it.

@@ -46,10 +46,10 @@ const (
 	// spoolLimit is how many bytes the spool may take of the application's disk.
 	spoolLimit = 1 << 30
 
-	// silence is how long a writer may go without hearing from the replica
+	// DefaultSilence is how long a writer may go without hearing from the replica
 	// before it reads the head again: half of the shortest time that level-0
 	// objects are kept. A machine that slept must not write into the past.
-	silence = 30 * time.Minute
+	DefaultSilence = 30 * time.Minute
 )
 
 // Options describe whose changes go where.
@@ -61,6 +61,7 @@ type Options struct {
 	TakeOver bool          // go on after a head that names another writer
 	WALLimit int64         // bytes; 0 is DefaultWALLimit
 	Scrub    time.Duration // in which all pages are compared; 0 is DefaultScrub, below it is never
+	Silence  time.Duration // after which the head is read again before a put; 0 is DefaultSilence
 	Head     ltx.TXID
 	Replica  *replica.Replica
 	Log      *slog.Logger
@@ -117,6 +118,9 @@ func New(opts Options, dir *Dir) (*Shipper, error) {
 	if opts.WALLimit == 0 {
 		opts.WALLimit = DefaultWALLimit
 	}
+	if opts.Silence == 0 {
+		opts.Silence = DefaultSilence
+	}
 	if opts.Scrub == 0 {
 		opts.Scrub = DefaultScrub
 	}
@@ -163,7 +167,7 @@ func (s *Shipper) Pass(ctx context.Context) (Outcome, error) {
 }
 
 func (s *Shipper) pass(ctx context.Context, out *Outcome) error {
-	if quiet := wallClock().Sub(s.contact); quiet > silence || quiet < 0 {
+	if quiet := wallClock().Sub(s.contact); quiet > s.opts.Silence || quiet < 0 {
 		s.settled = false
 	}
 	if err := s.checkRival(); err != nil {
