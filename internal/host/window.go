@@ -16,6 +16,10 @@ const (
 	// tendEvery is how often the read lock is looked after between two passes.
 	tendEvery = 50 * time.Millisecond
 
+	// pressingShare is the part of its limit from which a log is shipped without
+	// waiting for the interval: a writer fills the rest while that goes on.
+	pressingShare = 4
+
 	// glance is the same for a window without an interval, which is there to ship a
 	// commit as soon as it can be seen: one takes some microseconds.
 	glance = 2 * time.Millisecond
@@ -242,7 +246,7 @@ func (r *windowRun) rest(ctx context.Context, next time.Time) (Reason, error) {
 }
 
 // pressing looks after the read lock and tells whether the next pass should not
-// wait: the log has passed its limit, the application's own checkpoint waits for
+// wait: the log is on its way to its limit, the application's own checkpoint waits for
 // it, or the window has no interval and something was committed.
 func (r *windowRun) pressing() bool {
 	if !r.slot.tryLock() {
@@ -250,5 +254,5 @@ func (r *windowRun) pressing() bool {
 	}
 	defer r.slot.unlock()
 	waiting, err := r.slot.tend()
-	return err != nil || waiting.Bytes > r.slot.limit() || waiting.Checkpoint || r.window.Interval == 0 && waiting.Bytes > 0
+	return err != nil || waiting.Bytes > r.slot.limit()/pressingShare || waiting.Checkpoint || r.window.Interval == 0 && waiting.Bytes > 0
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/source"
+	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
 const (
@@ -14,6 +15,10 @@ const (
 	// writer before the attempt is left to the next pass. A writer that pauses
 	// for some milliseconds now and then lets one of them succeed.
 	softTries = 6
+
+	// roomAgain is when that is tried again though less than checkpointPages were
+	// shipped since the last time.
+	roomAgain = 10 * time.Second
 
 	// hardTries is how often the same is tried while writers wait, with soft ones
 	// in between when too much had been committed by the time that they did.
@@ -28,16 +33,40 @@ const (
 	tailBytes = 8 << 20
 )
 
+// room is how the last attempt to make room went.
+type room struct {
+	emptied wal.Position // where the log ended when all of it was copied into the file
+	tried   time.Time
+	size    int64 // of the log after that, in bytes
+}
+
+// crowded tells whether the log has grown long, and enough since the last attempt
+// that another one is worth its syncs.
+func (s *Shipper) crowded() bool {
+	size, step := s.db.LogSize(), checkpointPages*int64(s.db.PageSize())
+	switch {
+	case size < step, s.room.emptied == s.state.Position:
+		return false
+	case size > s.opts.WALLimit, size < s.room.size:
+		return true
+	}
+	return size-s.room.size >= step || time.Since(s.room.tried) >= roomAgain
+}
+
 // makeRoom lets a log that has grown long be used again from its start. It never
 // makes a writer wait unless the log has passed its limit.
 func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
-	if s.db.LogSize() < checkpointPages*int64(s.db.PageSize()) || s.emptied == s.state.Position {
+	if !s.crowded() {
 		return nil
 	}
-	room, err := s.soft(ctx, out)
+	tries := softTries
+	if s.db.LogSize() > s.opts.WALLimit {
+		tries = 1 // it is a writer without pauses that lets it get there
+	}
+	room, err := s.soft(ctx, out, tries)
 	for try := 0; try < hardTries && err == nil && room == source.Overtaken && s.db.LogSize() > s.opts.WALLimit; try++ {
 		if err = s.hard(ctx, out); errors.Is(err, errLongTail) {
-			room, err = s.soft(ctx, out)
+			room, err = s.soft(ctx, out, 1)
 			continue
 		}
 		break
@@ -46,15 +75,16 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 		err = nil // what it was about to ship, the next pass does
 	}
 	if err == nil && room == source.Emptied {
-		s.emptied = s.state.Position
+		s.room.emptied = s.state.Position
 	}
+	s.room.tried, s.room.size = time.Now(), s.db.LogSize()
 	s.markIfDue()
 	return errors.Join(err, s.Save())
 }
 
 // soft ships, copies and renews the lock until nothing was committed meanwhile.
-func (s *Shipper) soft(ctx context.Context, out *Outcome) (room source.Room, err error) {
-	for range softTries {
+func (s *Shipper) soft(ctx context.Context, out *Outcome, tries int) (room source.Room, err error) {
+	for range tries {
 		if room, err = s.db.Checkpoint(); room != source.Overtaken || err != nil {
 			return room, err
 		}

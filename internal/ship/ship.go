@@ -89,6 +89,7 @@ type Shipper struct {
 	spool *spool
 
 	digests digests
+	room    room
 	scrub   scrub
 	demand  source.Rule // why the next capture must look at all pages; empty when the log decides
 
@@ -101,7 +102,6 @@ type Shipper struct {
 	settled bool           // head is what the replica holds, and position follows from it
 	head    replica.Object // newest object; zero for an empty replica
 	contact time.Time      // when the replica last answered
-	emptied wal.Position   // where the log ended when all of it was last copied into the file
 	created time.Time      // of the newest object put or spooled
 }
 
