@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/superfly/ltx"
+	"golang.org/x/time/rate"
 
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
@@ -53,9 +54,10 @@ func (nobody) Released(string)                    {}
 
 // Host keeps the slots of one worker process. It is safe for concurrent use.
 type Host struct {
-	opts Options
-	stop context.CancelFunc
-	done chan struct{} // closed when the caretaker has ended
+	opts    Options
+	reading *rate.Limiter // of all scrubs
+	stop    context.CancelFunc
+	done    chan struct{} // closed when the caretaker has ended
 
 	// opening is held while it is found out whether a file is open already, and
 	// until it is: closing a second descriptor would drop SQLite's locks on it.
@@ -76,7 +78,7 @@ func New(opts Options) (*Host, error) {
 	if opts.Observer == nil {
 		opts.Observer = nobody{}
 	}
-	h := &Host{opts: opts, slots: make(map[string]*slot), done: make(chan struct{})}
+	h := &Host{opts: opts, slots: make(map[string]*slot), done: make(chan struct{}), reading: rate.NewLimiter(ship.ScrubsTogether, ship.ScrubsAtOnce)}
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}

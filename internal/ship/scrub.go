@@ -15,7 +15,13 @@ const (
 
 	scrubRate  = 5 << 20  // bytes per second, at most
 	scrubAhead = 16 << 20 // bytes at once, at most: also the pace once something is suspected
-	scrubLeast = 64       // pages at once, unless the database has fewer
+
+	// ScrubsTogether and ScrubsAtOnce are for the Reading of all databases of a
+	// process, in bytes per second and in bytes.
+	ScrubsTogether = 4 * scrubRate
+	ScrubsAtOnce   = 2 * scrubAhead
+
+	scrubLeast = 64 // pages at once, unless the database has fewer
 
 	rivalEvery = 30 * time.Second // between two looks for Litestream
 )
@@ -43,7 +49,7 @@ func (s *Shipper) look() (resync bool, err error) {
 		s.scrub.rush, s.state.Scrubbed = true, 0
 	}
 	n := s.scrubDue(time.Now())
-	if n == 0 {
+	if n == 0 || s.opts.Reading != nil && !s.opts.Reading.AllowN(time.Now(), int(n*s.state.Position.PageSize)) {
 		return false, nil
 	}
 	first := s.state.Scrubbed + 1

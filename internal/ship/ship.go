@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/superfly/ltx"
+	"golang.org/x/time/rate"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/digest"
@@ -62,6 +63,7 @@ type Options struct {
 	WALLimit int64         // bytes; 0 is DefaultWALLimit
 	Scrub    time.Duration // in which all pages are compared; 0 is DefaultScrub, below it is never
 	Silence  time.Duration // after which the head is read again before a put; 0 is DefaultSilence
+	Reading  *rate.Limiter // bytes per second that scrubs may read, for all databases of a process; nil for no limit
 	Head     ltx.TXID
 	Replica  *replica.Replica
 	Log      *slog.Logger
