@@ -16,10 +16,11 @@ const (
 	scrubRate  = 5 << 20  // bytes per second, at most
 	scrubAhead = 16 << 20 // bytes at once, at most: also the pace once something is suspected
 
-	// ScrubsTogether and ScrubsAtOnce are for the Reading of all databases of a
-	// process, in bytes per second and in bytes.
+	// ScrubsTogether is what all databases of a process may read, in bytes per
+	// second.
 	ScrubsTogether = 4 * scrubRate
-	ScrubsAtOnce   = 2 * scrubAhead
+	// ScrubsAtOnce is how many bytes of that may be read in one go.
+	ScrubsAtOnce = 2 * scrubAhead
 
 	scrubLeast = 64 // pages at once, unless the database has fewer
 
