@@ -2,7 +2,6 @@ package source_test
 
 import (
 	"errors"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,23 +12,13 @@ import (
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
 )
 
-func mustOpenSource(t *testing.T, path string) *source.DB {
-	t.Helper()
-	db, err := source.Open(path, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _ = db.Close() })
-	return db
-}
-
 // TestLitestreamAtWorkIsRefused runs SQLite's own program under the other's name:
 // what counts is that a process of that name has the database open.
 func TestLitestreamAtWorkIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "app.db")
 	sqlitetest.StartShell(t, path).Run(t, "CREATE TABLE t(v);")
-	db := mustOpenSource(t, path)
+	db := mustOpen(t, path)
 	if err := db.Rival(); err != nil {
 		t.Fatalf("an application alone: %v", err)
 	}
@@ -79,7 +68,7 @@ func TestFilesOfLitestreamThatChangeAreNoticed(t *testing.T) {
 	if err := os.MkdirAll(own, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	db := mustOpenSource(t, path)
+	db := mustOpen(t, path)
 	for range 2 {
 		if err := db.Rival(); err != nil {
 			t.Fatalf("files that it left: %v", err)
