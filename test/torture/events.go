@@ -35,6 +35,29 @@ func (r *rig) stopWorker(*rand.Rand) error {
 	return err
 }
 
+// restWorker lets the worker be the last to close the database, in order, so that
+// the next one can tell by the file alone whether anything has changed.
+func (r *rig) restWorker(random *rand.Rand) error {
+	if r.worker == nil {
+		return nil
+	}
+	if err := errors.Join(r.closeAll(random), r.stopWorker(random)); err != nil {
+		return err
+	}
+	r.tally.add("worker closed last")
+	switch random.IntN(4) {
+	case 0:
+		if err := r.replaceFile(random); err != nil {
+			return err
+		}
+	case 1, 2:
+		if err := errors.Join(r.change(random), r.change(random), r.closeAll(random)); err != nil {
+			return err
+		}
+	}
+	return r.startWorker()
+}
+
 func (r *rig) pauseWorker(*rand.Rand) error {
 	if r.worker == nil || r.paused {
 		return nil

@@ -40,6 +40,7 @@ func init() {
 		{"everything killed", 1, (*rig).killEverything},
 		{"worker killed", 3, (*rig).killWorker},
 		{"worker stopped", 3, (*rig).stopWorker},
+		{"worker closes last", 3, (*rig).restWorker},
 		{"worker paused", 2, (*rig).pauseWorker},
 		{"worker started", 4, (*rig).wakeWorker},
 		{"store goes away", 2, (*rig).storeAway},
