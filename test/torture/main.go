@@ -121,7 +121,9 @@ func (t *tormentor) one(seed uint64) error {
 	begun := time.Now()
 	r, err := newRig(t.ctx, seed, t.dir, t.shim, t.mount)
 	if err != nil {
-		return fmt.Errorf("seed %d: %w", seed, err)
+		t.done++
+		fmt.Printf("seed %d: FAILED: not begun: %v\n", seed, err)
+		return err
 	}
 	err = r.run()
 	r.note("ended: %v", err)
