@@ -54,6 +54,7 @@ var table = []struct {
 	{blob.ErrThrottled, StoreThrottled, true},
 	{blob.ErrUnavailable, StoreUnavailable, true},
 	{source.ErrBusy, DatabaseBusy, true},
+	{source.ErrReplaced, DatabaseBusy, true}, // twice within one pass
 }
 
 // Classify returns the type of err and whether trying again can help. What the

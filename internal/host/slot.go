@@ -27,6 +27,8 @@ type slot struct {
 	last    Reason        // why the last one ended
 	gone    bool          // released: nothing may begin on it
 
+	grumbled map[string]time.Time // when it was last said
+
 	// Held by whoever holds busy.
 	opened  Database // what the fields below were opened for
 	dir     *ship.Dir
@@ -44,7 +46,7 @@ type running struct {
 func (r *running) end() { r.once.Do(func() { close(r.stop) }) }
 
 func newSlot(h *Host, d Database) *slot {
-	return &slot{host: h, busy: make(chan struct{}, 1), retired: make(chan struct{}), db: d}
+	return &slot{host: h, busy: make(chan struct{}, 1), retired: make(chan struct{}), db: d, grumbled: make(map[string]time.Time)}
 }
 
 // want makes d what the next pass replicates.
@@ -235,12 +237,14 @@ func (s *slot) pass(ctx context.Context, p *Progress) error {
 func (s *slot) onePass(ctx context.Context, p *Progress) error {
 	out, err := s.shipper.Pass(ctx)
 	s.host.opts.Observer.Passed(s.opened.Name, out, err)
-	p.add(out)
+	p.add(out, err == nil)
 	p.Writer = s.shipper.Writer()
 	return err
 }
 
-func (p *Progress) add(out ship.Outcome) {
+// add takes up a pass. One that had shipped all and then failed, for want of space
+// say, is no success.
+func (p *Progress) add(out ship.Outcome, succeeded bool) {
 	p.TXID = max(p.TXID, out.TXID)
 	p.BehindBytes, p.SpoolBytes = out.BehindBytes, out.SpoolBytes
 	p.Puts += out.Puts
@@ -255,6 +259,8 @@ func (p *Progress) add(out ship.Outcome) {
 	}
 	if !out.SyncedAt.IsZero() {
 		p.SyncedAt = out.SyncedAt
+	}
+	if succeeded {
 		p.Passes++
 	}
 }
@@ -311,6 +317,23 @@ func (s *slot) care() {
 	s.host.opts.Log.Warn("let go", "db", s.opened.Name, "log_bytes", waiting.Bytes, "limit_bytes", s.limit(), "err", err)
 	if err := s.closeSource(); err != nil {
 		s.host.opts.Log.Warn("closed badly", "db", s.opened.Name, "err", err)
+	}
+}
+
+// grumbleEvery is how often the same is said of a database that goes on to be in
+// trouble.
+const grumbleEvery = 30 * time.Second
+
+// grumble warns of what does not end a pass, at most once in a while.
+func (s *slot) grumble(what string, err error) {
+	s.mu.Lock()
+	again := time.Since(s.grumbled[what]) >= grumbleEvery
+	if again {
+		s.grumbled[what] = time.Now()
+	}
+	s.mu.Unlock()
+	if again {
+		s.host.opts.Log.Warn(what, "db", s.wanted().Name, "err", err)
 	}
 }
 

@@ -160,7 +160,7 @@ func (r *windowRun) keepToken() {
 		err = r.slot.dir.SaveToken(ship.Token{Token: r.window.TaskToken, Failures: r.window.Failures})
 	}
 	if err != nil {
-		r.slot.host.opts.Log.Warn("token was not saved", "db", r.window.Name, "err", err)
+		r.slot.grumble("token was not saved", err)
 	}
 }
 
@@ -174,7 +174,7 @@ func (r *windowRun) finish(ctx context.Context) {
 		err = errors.Join(err, r.slot.shipper.Rest())
 	}
 	if err != nil {
-		r.slot.host.opts.Log.Warn("state was not saved", "db", r.window.Name, "err", err)
+		r.slot.grumble("state was not saved", err)
 	}
 }
 

@@ -24,16 +24,22 @@ const (
 
 	scrubLeast = 64 // pages at once, unless the database has fewer
 
+	// rushEvery is how often suspicion alone brings all pages forward: checkpoints
+	// that are broken off, by a full disk say, look the same.
+	rushEvery = 10 * time.Minute
+
 	rivalEvery = 30 * time.Second // between two looks for Litestream
 )
 
 // scrub is the slow comparison of the database with what was shipped. It finds
 // what no rule about the log can: a file that was written over in place.
 type scrub struct {
-	last  time.Time // when pages were last looked at, or had to be
-	rush  bool      // something is suspected: do not wait
-	hurry bool      // nobody watched the file for a while: as fast as is allowed, once
-	rival time.Time // when Litestream was last looked for
+	last    time.Time // when pages were last looked at, or had to be
+	rushed  time.Time // when it last began
+	suspect bool      // the file was written to, and not by a checkpoint that came to its end
+	rush    bool      // something is suspected: do not wait
+	hurry   bool      // nobody watched the file for a while: as fast as is allowed, once
+	rival   time.Time // when Litestream was last looked for
 }
 
 // look compares some pages, if it is time, and tells whether a resync is needed.
@@ -45,9 +51,10 @@ func (s *Shipper) look() (resync bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if touched {
+	s.scrub.suspect = s.scrub.suspect || touched
+	if s.scrub.suspect && !s.scrub.rush && time.Since(s.scrub.rushed) >= rushEvery {
 		s.opts.Log.Warn("the database file was written to, and not by a checkpoint: comparing all of it", "db", s.opts.Name)
-		s.scrub.rush, s.state.Scrubbed = true, 0
+		s.scrub.suspect, s.scrub.rush, s.scrub.rushed, s.state.Scrubbed = false, true, time.Now(), 0
 	}
 	n := s.scrubDue(time.Now())
 	if n == 0 || s.opts.Reading != nil && !s.opts.Reading.AllowN(time.Now(), int(n*s.state.Position.PageSize)) {

@@ -69,10 +69,10 @@ func (db *DB) Capture(limit int, force Rule) (*Changeset, error) {
 	if err := db.lockForCapture(force); err != nil {
 		return nil, err
 	}
-	for range captureTries {
+	for try := range captureTries + 1 {
 		c, err := db.capture(limit, force)
-		if errors.Is(err, wal.ErrShort) {
-			continue // it was emptied meanwhile
+		if (errors.Is(err, wal.ErrShort) || errors.Is(err, wal.ErrCorrupt)) && try < captureTries {
+			continue // most likely it was emptied, or begun anew, meanwhile
 		}
 		if err != nil {
 			return nil, err

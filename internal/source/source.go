@@ -77,7 +77,11 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 	}
 	db := &DB{name: name, path: path, log: log, file: file}
 	if err := db.connectGuarded(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.disconnect())
+		err = errors.Join(fmt.Errorf("open %s: %w", path, err), db.disconnect())
+		if _, gone := Identify(name); errors.Is(gone, ErrMissing) {
+			return nil, gone // it went away meanwhile
+		}
+		return nil, err
 	}
 	return db, nil
 }
@@ -90,7 +94,7 @@ func (db *DB) connectGuarded() error {
 		return fmt.Errorf("%w: another process has it open with an index that was removed since; start that process again", ErrBusy)
 	}
 	if err := keepOthersOut(db.file); err != nil {
-		return fmt.Errorf("keep the file as it is: %w", err)
+		return fmt.Errorf("%w: another process is opening or closing it: %w", ErrBusy, err)
 	}
 	if err := db.connect(); err != nil {
 		return err
