@@ -26,7 +26,11 @@ const (
 // which keeps the log from being restarted just as a lock does: nothing that is
 // not shipped can disappear. It does not keep a checkpoint from copying, so no
 // page may be read from the database file before the next lock.
-func (db *DB) stepAside() (err error) {
+//
+// Nor does it keep writers from committing, and the checkpoint from copying that
+// too: the next lock may be one that lets them restart the log. The mark stays
+// held then, until what was committed is shipped.
+func (db *DB) stepAside() error {
 	mark, ok, err := db.unusedMark()
 	if err != nil || !ok {
 		return err
@@ -34,11 +38,13 @@ func (db *DB) stepAside() (err error) {
 	if err := lockMark(db.shm, mark, unix.F_RDLCK); err != nil {
 		return nil //nolint:nilerr // somebody else took it just now
 	}
-	defer func() { _ = lockMark(db.shm, mark, unix.F_UNLCK) }()
+	db.mark = mark
 	if b, err := db.measure(); err != nil || !b.at(db.shipped) || b.Frame == 0 {
+		db.dropMark()
 		return err
 	}
 	if err := db.held.conn.end(); err != nil {
+		db.dropMark()
 		return err
 	}
 	for end := time.Now().Add(asideAtMost); time.Now().Before(end) && db.checkpointing(); time.Sleep(asideLookEvery) {
@@ -56,11 +62,23 @@ func (db *DB) stepBack() error {
 	db.held = nil
 	l, err := db.take()
 	if err != nil {
+		db.dropMark()
 		return err
 	}
 	l.established = established
 	db.held = l
+	if l.bound.at(db.shipped) {
+		db.dropMark()
+	}
 	return nil
+}
+
+// dropMark lets go of the read mark that stepAside took, if it is held still.
+func (db *DB) dropMark() {
+	if db.mark != 0 {
+		_ = lockMark(db.shm, db.mark, unix.F_UNLCK)
+		db.mark = 0
+	}
 }
 
 // unusedMark returns a read mark above 0 that is not in use; ok is false when all

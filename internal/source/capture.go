@@ -332,6 +332,7 @@ func (db *DB) Shipped(c *Changeset) error {
 		}
 	}
 	db.held.established = true
+	db.dropMark()
 	switch {
 	case !c.Complete:
 		return nil

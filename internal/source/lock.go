@@ -147,6 +147,7 @@ func (db *DB) handOver() error {
 	old := db.held
 	db.held, db.next = db.next, nil
 	db.held.established = true
+	db.dropMark()
 	return old.conn.end()
 }
 

@@ -52,6 +52,7 @@ type DB struct {
 	aux     *conn // runs checkpoints and asks for bounds; never in a transaction
 	held    *lock // nil before the first capture
 	next    *lock // begun during a capture, takes over when it is shipped
+	mark    int   // read mark that keeps the log from being restarted beside held; 0 for none
 
 	shipped wal.Position // what held vouches for, when it is established
 	clean   Stamp        // of the file when it was last closed cleanly at shipped
@@ -266,6 +267,7 @@ func (db *DB) finalStamp() Stamp {
 }
 
 func (db *DB) closeConnections() error {
+	db.dropMark()
 	var errs []error
 	for _, c := range []**conn{&db.readers[0], &db.readers[1], &db.aux} {
 		if *c != nil {
