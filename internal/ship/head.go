@@ -60,7 +60,7 @@ func (s *Shipper) settle(ctx context.Context) error {
 	s.state.TXID, s.state.Position = head.Max, position
 	s.db.Resume(source.Place{Position: position, Clean: clean, File: s.state.File})
 	s.scrub.hurry = clean.IsZero() && !s.state.File.IsZero()
-	s.settled = true
+	s.settled, s.doubt = true, false
 	return nil
 }
 

@@ -102,6 +102,7 @@ type Shipper struct {
 	inherited ltx.TXID // of the one object that an earlier process put late; 0 for none
 
 	settled bool           // head is what the replica holds, and position follows from it
+	doubt   bool           // a put failed since: it may have got through, and head not be the newest
 	head    replica.Object // newest object; zero for an empty replica
 	contact time.Time      // when the replica last answered
 	created time.Time      // of the newest object put or spooled
@@ -219,6 +220,10 @@ func (s *Shipper) shipCaptured(ctx context.Context, c *source.Changeset, out *Ou
 	if c.Rule == "" {
 		return s.put(ctx, c, c.Pages, out)
 	}
+	if s.doubt { // equal to a head that is not the newest would not be equal to the replica
+		s.settled = false
+		return errAgain
+	}
 	total := c.PageCount()
 	if err := s.narrow(c); err != nil {
 		return err
@@ -270,6 +275,7 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, pages replica.Pa
 		return s.collide(ctx, d)
 	}
 	if err != nil {
+		s.doubt = true
 		return err
 	}
 	s.applied(change, object)
@@ -319,7 +325,7 @@ func (s *Shipper) timestamp() time.Time {
 // advance makes object the head.
 func (s *Shipper) advance(object replica.Object, d replica.Draft, out *Outcome) {
 	s.head, s.contact, s.created = object, wallClock(), d.Created
-	s.owned = true
+	s.owned, s.doubt = true, false
 	s.state.TXID, s.state.Position = object.Max, d.Position
 	s.state.Equal, s.state.Clean = wal.Position{}, source.Stamp{}
 	out.Puts++
@@ -329,6 +335,7 @@ func (s *Shipper) advance(object replica.Object, d replica.Draft, out *Outcome) 
 
 // collide finds out who put the object that d was to become.
 func (s *Shipper) collide(ctx context.Context, d replica.Draft) error {
+	s.doubt = true
 	o, err := s.opts.Replica.Find(ctx, d.Level, d.Min, d.Max)
 	if errors.Is(err, blob.ErrNotFound) {
 		return fmt.Errorf("%w: %s exists and cannot be read", blob.ErrUnavailable, replica.Key(d.Level, d.Min, d.Max))
