@@ -212,6 +212,7 @@ func (s *Shipper) step(ctx context.Context, out *Outcome) (*source.Changeset, er
 	if err := s.shipCaptured(ctx, c, out); err != nil {
 		return nil, errors.Join(err, s.db.Dropped())
 	}
+	s.state.File = s.db.ID() // also where nothing was resynced since the local state was lost
 	return c, s.db.Shipped(c)
 }
 
