@@ -135,7 +135,8 @@ func (t *Table) Verify(pageSize, commit uint32, want Digest) (bool, error) {
 
 // Marked returns the TXID whose digests were last brought to disk, and the number
 // of pages at that time; 0 if that is not known or they had another page size.
-// All entries that no object after that TXID touches are as they were then.
+// All entries that no object after that TXID touches are as they were then, unless a
+// change that wrote into the table at once was given up: Verify tells.
 func (t *Table) Marked(pageSize uint32) (txid ltx.TXID, commit uint32, err error) {
 	if len(t.data) < headerSize {
 		return 0, 0, nil

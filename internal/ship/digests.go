@@ -198,7 +198,7 @@ func (s *Shipper) markIfDue() {
 // reading more objects, or all pages.
 func (s *Shipper) mark() {
 	t := &s.digests
-	if t.puts == 0 {
+	if t.puts == 0 || !t.Trusted() {
 		return
 	}
 	if err := t.Mark(t.at); err != nil {

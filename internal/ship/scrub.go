@@ -132,7 +132,7 @@ func (s *Shipper) checkRival() error {
 // Scrub compares all pages with what was shipped, now, and ships those that
 // differ.
 func (s *Shipper) Scrub(ctx context.Context) (Outcome, error) {
-	s.scrub.rush, s.state.Scrubbed = true, 0
+	s.scrub.rush, s.state.Scrubbed = s.opts.Scrub >= 0, 0
 	var sum Outcome
 	for s.scrub.rush {
 		out, err := s.Pass(ctx)

@@ -250,7 +250,11 @@ func (s *Shipper) resynced(c *source.Changeset, out *Outcome) error {
 	if c.Empty() {
 		s.state.Position, s.state.Equal, s.state.Clean = c.End, c.End, source.Stamp{}
 	}
-	return s.Save()
+	if err := s.Save(); err != nil {
+		s.settled = false // the database does not hear of what was put
+		return err
+	}
+	return nil
 }
 
 // errAgain says that the replica is further on than was thought, by our own
@@ -276,7 +280,7 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, pages replica.Pa
 		return s.collide(ctx, d)
 	}
 	if err != nil {
-		s.doubt = true
+		s.doubt, s.created = true, later(s.created, d.Created) // it may be there
 		return err
 	}
 	s.applied(change, object)

@@ -14,6 +14,7 @@ const (
 	markNotUsed    = 0xffffffff
 	readLockByte   = 123 // of read mark 0
 	asideAtMost    = 250 * time.Millisecond
+	asideEvery     = 250 * time.Millisecond // a checkpoint that does not wait looks the same
 	asideLookEvery = time.Millisecond
 )
 
@@ -31,6 +32,10 @@ const (
 // too: the next lock may be one that lets them restart the log. The mark stays
 // held then, until what was committed is shipped.
 func (db *DB) stepAside() error {
+	if time.Since(db.aside) < asideEvery {
+		return nil
+	}
+	db.aside = time.Now()
 	mark, ok, err := db.unusedMark()
 	if err != nil || !ok {
 		return err

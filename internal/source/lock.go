@@ -199,7 +199,7 @@ func (db *DB) Tend() (Waiting, error) {
 // renew replaces the held lock by a new one if nothing was committed before the
 // new one began, and none is waiting to take over.
 func (db *DB) renew() error {
-	if db.next != nil {
+	if db.next != nil || db.held == nil {
 		return nil
 	}
 	l, err := db.take()

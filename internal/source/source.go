@@ -58,6 +58,7 @@ type DB struct {
 	clean   Stamp        // of the file when it was last closed cleanly at shipped
 	from    FileID       // the file that shipped was read from; zero when that is not known
 
+	aside      time.Time // when the locks last stepped aside
 	seen       look      // by Touched
 	rivalWrote time.Time // as Rival last saw it
 }
