@@ -18,6 +18,10 @@ const (
 	// from their last mark to the head.
 	replayLimit = 10_000
 
+	// replayAll bounds them where there is no mark: a process that dies in its first
+	// moments leaves none.
+	replayAll = 64
+
 	// The digests are brought to disk when so much was shipped since the last time.
 	markBytes = 64 << 20
 	markPuts  = 1000
@@ -51,7 +55,7 @@ func (s *Shipper) trust(ctx context.Context, head replica.Object, position wal.P
 	}
 	if !t.following {
 		txid, commit, err := t.Marked(position.PageSize)
-		if err != nil || txid == 0 {
+		if err != nil || txid == 0 && head.Max > replayAll {
 			return s.untrusted(err)
 		}
 		t.at, t.following = txid, true

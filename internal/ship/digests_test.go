@@ -10,7 +10,6 @@ import (
 	"github.com/superfly/ltx"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
-	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
@@ -94,11 +93,7 @@ func TestEveryObjectCarriesTheDigestOfTheWholeDatabase(t *testing.T) {
 			t.Fatalf("%s: nothing was put", what)
 		}
 		file, size := b.restored()
-		h := digest.Hasher{PageSize: uint32(size)}
-		for at := 0; at < len(file); at += size {
-			h.Add(uint32(at/size+1), file[at:at+size])
-		}
-		if got, want := b.mustFind(out.TXID).Digest, h.Digest(uint32(len(file)/size)); got != want {
+		if got, want := b.mustFind(out.TXID).Digest, digestOf(file, size); got != want {
 			t.Errorf("%s: the object says %s, want %s", what, got, want)
 		}
 	}
@@ -177,7 +172,7 @@ func TestDigestsAfterACrash(t *testing.T) {
 			},
 		},
 		{
-			name: "gone", rule: source.RuleDigests, least: 1000, most: 1100,
+			name: "gone, with a short history", rule: source.RuleNoLog, least: 10, most: 15,
 			spoil: func(t *testing.T, b *bench, _ []byte) { mustRemove(t, b.digestsFile()) },
 		},
 	}
@@ -208,6 +203,10 @@ func TestDigestsAfterACrash(t *testing.T) {
 
 func TestLostDigestsOfAnUnchangedDatabaseCostNoUpload(t *testing.T) {
 	b := newFilled(t)
+	for range 70 { // more than is read again for want of a mark
+		b.insert(0)
+		b.mustPass()
+	}
 	b.stop()
 	mustRemove(t, b.digestsFile())
 	b.start()
@@ -303,4 +302,21 @@ func mustRemove(t *testing.T, name string) {
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestDigestsOfAProcessThatDiedBeforeItsFirstMark loses the answer to the first put
+// and then the process: what the replica holds is known from the replica alone.
+func TestDigestsOfAProcessThatDiedBeforeItsFirstMark(t *testing.T) {
+	b := newBench(t)
+	b.insert(100)
+	b.store.loseAck = true
+	b.passWants(blob.ErrUnavailable)
+	_ = b.dir.Close()
+	mustRemove(t, b.digestsFile())
+	b.start()
+	b.insert(1)
+	if out := b.mustPass(); len(out.Resyncs) != 0 || b.mustFind(out.TXID).Digest == 0 {
+		t.Errorf("resyncs %v, digest %s; want none, and one", out.Resyncs, b.mustFind(out.TXID).Digest)
+	}
+	b.mustEqual()
 }

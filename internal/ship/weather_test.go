@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/mem"
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
@@ -184,6 +185,9 @@ func everyTXID(t *testing.T, b *bench) {
 	last, head := 0, objects[len(objects)-1].Max
 	for txid := ltx.TXID(1); txid <= head; txid++ {
 		image := restoredAt(t, b, objects, txid)
+		if got, want := b.mustFind(txid).Digest, digestOf(image, 512); got != 0 && got != want {
+			t.Errorf("TXID %d: its object has digest %s, the state %s", txid, got, want)
+		}
 		name := filepath.Join(t.TempDir(), "image.db")
 		if err := os.WriteFile(name, image, 0o600); err != nil {
 			t.Fatal(err)
@@ -196,6 +200,15 @@ func everyTXID(t *testing.T, b *bench) {
 		last = n
 	}
 	t.Logf("%d TXIDs, count %d", head, last)
+}
+
+// digestOf returns the digest of a database file.
+func digestOf(image []byte, pageSize int) digest.Digest {
+	h := digest.Hasher{PageSize: uint32(pageSize)}
+	for at := 0; at < len(image); at += pageSize {
+		h.Add(uint32(at/pageSize+1), image[at:at+pageSize])
+	}
+	return h.Digest(uint32(len(image) / pageSize))
 }
 
 func restoredAt(t *testing.T, b *bench, objects []replica.Object, txid ltx.TXID) []byte {
