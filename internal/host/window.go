@@ -18,7 +18,7 @@ const (
 
 	// pressingShare is the part of its limit from which a log is shipped without
 	// waiting for the interval: a writer fills the rest while that goes on.
-	pressingShare = 4
+	pressingShare = 2
 
 	// glance is the same for a window without an interval, which is there to ship a
 	// commit as soon as it can be seen: one takes some microseconds.
