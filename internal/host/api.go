@@ -62,7 +62,7 @@ type Progress struct {
 	Puts         int       // objects written
 	Bytes        int64     // of the objects written
 	Transactions int64     // commits shipped
-	Resyncs      int       // times that all pages were taken although something was shipped before
+	Resyncs      int       // times that all pages were compared, as the log was not enough
 	ResyncReason string    // the rule of the last one
 	Writer       string    // under which the replica is written: that of the local state, where there is one
 }

@@ -27,7 +27,7 @@ const (
 
 // State is what is kept beside a database between two processes. All of it can
 // be worked out again from the replica and the database, except Writer, Spool
-// and Clean: without those the next pass takes all pages.
+// and Clean: without those the next pass may have to compare all pages.
 type State struct {
 	Name     string          `json:"name"`
 	Replica  string          `json:"replica"` // URL, without any secret
