@@ -109,27 +109,32 @@ func (im image) encode() string {
 	for _, p := range im.pages {
 		pages = binary.LittleEndian.AppendUint64(pages, p)
 	}
-	return fmt.Sprintf("%s %d %d %d %d %x %x %s", imageWord, im.at, im.version.epoch, im.version.n, im.pageSize,
-		im.sum, im.masked, base64.StdEncoding.EncodeToString(pages))
+	return fmt.Sprintf("%s %d %d %d %d %x %x %d %s", imageWord, im.at, im.version.epoch, im.version.n, im.pageSize,
+		im.sum, im.masked, len(im.pages), base64.StdEncoding.EncodeToString(pages))
 }
 
-// decodeImage reads what encode wrote.
+// decodeImage reads what encode wrote. A line that an application could not end,
+// because it was killed, is an error.
 func decodeImage(line string) (im image, err error) {
 	f := strings.Split(line, " ")
-	if len(f) != 8 || f[0] != imageWord {
+	if len(f) != 9 || f[0] != imageWord {
 		return im, fmt.Errorf("not an image: %.60q", line)
 	}
-	var errs [4]error
+	var errs [5]error
 	im.at, errs[0] = strconv.ParseInt(f[1], 10, 64)
 	im.version.epoch, errs[1] = strconv.ParseInt(f[2], 10, 64)
 	im.version.n, errs[2] = strconv.ParseInt(f[3], 10, 64)
 	im.pageSize, errs[3] = strconv.Atoi(f[4])
 	_, errSum := fmt.Sscanf(f[5]+" "+f[6], "%x %x", (*hexSum)(&im.sum), (*hexSum)(&im.masked))
-	pages, errPages := base64.StdEncoding.DecodeString(f[7])
+	count, errCount := strconv.Atoi(f[7])
+	pages, errPages := base64.StdEncoding.DecodeString(f[8])
+	if len(pages) != 8*count {
+		errs[4] = fmt.Errorf("%d bytes of hashes for %d pages", len(pages), count)
+	}
 	for ; len(pages) >= 8; pages = pages[8:] {
 		im.pages = append(im.pages, binary.LittleEndian.Uint64(pages))
 	}
-	return im, errors.Join(append(errs[:], errSum, errPages)...)
+	return im, errors.Join(append(errs[:], errSum, errCount, errPages)...)
 }
 
 // hexSum scans a sum.
