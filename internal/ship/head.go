@@ -59,7 +59,6 @@ func (s *Shipper) settle(ctx context.Context) error {
 	}
 	s.state.TXID, s.state.Position = head.Max, position
 	s.db.Resume(source.Place{Position: position, Clean: clean, File: s.state.File})
-	s.scrub.hurry = head.Max != 0 && clean.IsZero()
 	s.settled, s.doubt = true, false
 	return nil
 }

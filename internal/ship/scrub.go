@@ -2,7 +2,6 @@ package ship
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/source"
@@ -19,8 +18,10 @@ const (
 	// ScrubsTogether is what all databases of a process may read, in bytes per
 	// second.
 	ScrubsTogether = 4 * scrubRate
-	// ScrubsAtOnce is how many bytes of that may be read in one go.
-	ScrubsAtOnce = 2 * scrubAhead
+	// ScrubsAtOnce is how many bytes of that may be read in one go: a database that
+	// is not larger is compared before anything is shipped of it, where that is
+	// called for.
+	ScrubsAtOnce = 4 * scrubAhead
 
 	scrubLeast = 64 // pages at once, unless the database has fewer
 
@@ -38,7 +39,8 @@ type scrub struct {
 	rushed  time.Time // when it last began
 	suspect bool      // the file was written to, and not by a checkpoint that came to its end
 	rush    bool      // something is suspected: do not wait
-	hurry   bool      // nobody watched the file for a while: as fast as is allowed, once
+	doubt   bool      // nobody watched the file for a while: compare all of it before the next put
+	hurry   bool      // it was too large for that: as fast as is allowed, once
 	rival   time.Time // when Litestream was last looked for
 }
 
@@ -61,7 +63,7 @@ func (s *Shipper) look() (resync bool, err error) {
 		return false, nil
 	}
 	first := s.state.Scrubbed + 1
-	differ, looked, err := s.db.Scrub(first, first+n-1, s.digests.Matches)
+	d, looked, err := s.db.Scrub(first, first+n-1, s.digests.Matches)
 	if err != nil || !looked {
 		return false, err
 	}
@@ -71,7 +73,37 @@ func (s *Shipper) look() (resync bool, err error) {
 		s.opts.Log.Info("compared all pages with what was shipped", "db", s.opts.Name, "pages", commit)
 		s.state.Scrubbed, s.scrub.rush, s.scrub.hurry = 0, false, false
 	}
-	return s.judgeScrub(differ)
+	if s.resyncFor(d) {
+		s.opts.Log.Warn("the database is not what was shipped, though nothing was committed: was its file written over?",
+			"db", s.opts.Name, "pages", len(d.Pages), "first_page", d.Pages[0])
+	}
+	return len(d.Pages) > 0, nil
+}
+
+// vouch compares the pages that c leaves out, of a database that nobody watched
+// since the last put. Where all who had it open died, SQLite's recovery may have
+// taken rows out of the log that a checkpoint had copied into the file.
+func (s *Shipper) vouch(c *source.Changeset) error {
+	s.scrub.doubt = (s.scrub.doubt || c.Unvouched) && c.Rule == ""
+	if !s.scrub.doubt {
+		return nil
+	}
+	size := int64(s.state.Position.Commit) * int64(s.state.Position.PageSize)
+	if s.opts.Reading != nil && !s.opts.Reading.AllowN(time.Now(), int(size)) {
+		s.scrub.doubt, s.scrub.hurry = false, true
+		return nil
+	}
+	d, err := c.Compare(s.digests.Matches)
+	if err != nil {
+		return err
+	}
+	s.scrub.doubt = false
+	if s.resyncFor(d) {
+		s.opts.Log.Warn("the database has pages that were not shipped and are not in its log: was it recovered after a crash, or written over?",
+			"db", s.opts.Name, "pages", len(d.Pages), "first_page", d.Pages[0])
+		return errAgain
+	}
+	return nil
 }
 
 // scrubDue returns how many pages are to be looked at now.
@@ -98,26 +130,17 @@ func (s *Shipper) scrubDue(now time.Time) uint32 {
 	return uint32(min(due, float64(most)))
 }
 
-// judgeScrub decides what pages that differ mean.
-func (s *Shipper) judgeScrub(differ []uint32) (resync bool, err error) {
-	if len(differ) == 0 {
-		return false, nil
+// resyncFor tells whether pages that differ call for a resync, which the next
+// capture is then.
+func (s *Shipper) resyncFor(d source.Differing) bool {
+	if len(d.Free) > 0 {
+		s.opts.Log.Info("free pages are not what was shipped, which changes nothing: SQLite need not write them", "db", s.opts.Name, "pages", len(d.Free))
 	}
-	leaves, err := s.db.FreeLeaves(differ)
-	if err != nil {
-		return false, err
+	if len(d.Pages) == 0 {
+		return false
 	}
-	if len(leaves) > 0 {
-		s.opts.Log.Info("free pages are not what was shipped, which changes nothing: SQLite need not write them", "db", s.opts.Name, "pages", len(leaves))
-	}
-	differ = slices.DeleteFunc(differ, func(page uint32) bool { return slices.Contains(leaves, page) })
-	if len(differ) == 0 {
-		return false, nil
-	}
-	s.opts.Log.Warn("the database is not what was shipped, though nothing was committed: was its file written over?",
-		"db", s.opts.Name, "pages", len(differ), "first_page", differ[0])
 	s.demand = source.RuleScrub
-	return true, nil
+	return true
 }
 
 // checkRival looks for Litestream now and then.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/holdfast-db/holdfast/internal/source"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
 )
@@ -127,7 +129,7 @@ func TestAScrubFindsNothingInAnOrdinaryDatabase(t *testing.T) {
 func TestAScrubTakesItsTime(t *testing.T) {
 	b, older := newCopied(t)
 	b.stop()
-	b.opts.Scrub = 2 * time.Second
+	b.opts.Scrub, b.opts.Reading = 2*time.Second, tooFewAtOnce()
 	b.start()
 	b.overwrite(older) // before this process has seen the file for the first time
 	passes := 0
@@ -142,25 +144,61 @@ func TestAScrubTakesItsTime(t *testing.T) {
 	}
 }
 
-// TestAFileWrittenOverWhileNobodyWatchedIsFoundSoon kills the process, so to speak,
-// and copies a backup over the file beside its log before the next one begins: the
-// log says that nothing happened.
-func TestAFileWrittenOverWhileNobodyWatchedIsFoundSoon(t *testing.T) {
-	b, older := newCopied(t)
-	b.exec("UPDATE t SET v = 1 WHERE id = 5") // which stays in the log
+// tooFewAtOnce lets scrubs read as fast as they will, but no whole file in one go.
+func tooFewAtOnce() *rate.Limiter { return rate.NewLimiter(1<<30, 1<<20) }
+
+// TestAFileWrittenOverWhileNobodyWatched kills the process, so to speak, and copies
+// a backup over the file beside its log before the next one begins: the log says
+// that nothing happened, and goes on. What is shipped first has the file's pages,
+// or soon thereafter where that is much to read.
+func TestAFileWrittenOverWhileNobodyWatched(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		reading *rate.Limiter
+	}{
+		{"a small file", nil},
+		{"a large one", tooFewAtOnce()},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b, older := newCopied(t)
+			b.exec("UPDATE t SET v = 1 WHERE id = 5") // which stays in the log
+			b.mustPass()
+			_ = b.dir.Close()
+			b.exec("UPDATE t SET v = 1 WHERE id = 6")
+			b.overwrite(older)
+			b.opts.Reading = row.reading
+			b.start()
+			passes := 1
+			out := b.mustPass()
+			for start := time.Now(); len(out.Resyncs) == 0 && time.Since(start) < time.Minute; passes++ {
+				time.Sleep(20 * time.Millisecond)
+				out = b.mustPass()
+			}
+			if !slices.Equal(out.Resyncs, []source.Rule{source.RuleScrub}) || passes > 1 != (row.reading != nil) {
+				t.Errorf("%v in pass %d", out.Resyncs, passes)
+			}
+			if row.reading == nil && out.Puts != 1 {
+				t.Errorf("%d puts, want one that has all", out.Puts)
+			}
+			b.mustEqual()
+		})
+	}
+}
+
+// TestNobodyDoubtsWhatAPassLeftInOrder reopens a database whose application wrote
+// on meanwhile: nothing but that is shipped.
+func TestNobodyDoubtsWhatAPassLeftInOrder(t *testing.T) {
+	b, _ := newCopied(t)
+	b.exec("UPDATE t SET v = 1 WHERE id = 5")
 	b.mustPass()
 	_ = b.dir.Close()
-	b.overwrite(older)
+	b.exec("UPDATE t SET v = 1 WHERE id = 6")
+	b.exec("DELETE FROM t WHERE id > 900")
 	b.start()
-	passes := 0
-	for start := time.Now(); time.Since(start) < time.Minute; passes++ {
-		if out := b.mustPass(); len(out.Resyncs) > 0 {
-			t.Logf("%v after %d passes", out.Resyncs, passes)
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+	if out := b.mustPass(); len(out.Resyncs) != 0 || out.Puts != 1 {
+		t.Errorf("resyncs %v and %d puts, want none and one", out.Resyncs, out.Puts)
 	}
-	t.Errorf("not found in %d passes, though a day is far away", passes)
+	b.mustEqual()
 }
 
 // TestFreePagesThatDifferAreNoReasonToResync changes a page that SQLite does not

@@ -64,6 +64,7 @@ func (s *Shipper) spoolAll() error {
 	if c.Rule != "" {
 		return errors.Join(errNoSpool, s.db.Dropped())
 	}
+	s.scrub.doubt = s.scrub.doubt || c.Unvouched // the digests are not those of the spool's end
 	if c.Empty() {
 		return s.db.Shipped(c)
 	}

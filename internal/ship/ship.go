@@ -209,6 +209,9 @@ func (s *Shipper) step(ctx context.Context, out *Outcome) (*source.Changeset, er
 	if err != nil {
 		return nil, err
 	}
+	if err := s.vouch(c); err != nil {
+		return nil, errors.Join(err, s.db.Dropped())
+	}
 	if err := s.shipCaptured(ctx, c, out); err != nil {
 		return nil, errors.Join(err, s.db.Dropped())
 	}

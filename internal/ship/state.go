@@ -83,7 +83,7 @@ func LoadState(path string) (State, error) {
 	}
 	var s State
 	if err := json.Unmarshal(b, &s); err != nil {
-		return State{}, nil //nolint:nilerr // torn by a crash: the next pass takes all pages
+		return State{}, nil //nolint:nilerr // torn by a crash: the next pass compares all pages
 	}
 	return s, nil
 }

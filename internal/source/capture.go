@@ -28,8 +28,14 @@ type Changeset struct {
 	Complete     bool      // nothing that was committed at Measured is missing from it
 	Measured     time.Time // when the end of the log was asked for
 
+	// Unvouched says that the log goes on where the replica ends, and that since
+	// then all who had the database open may have died: the file may have pages of
+	// transactions that recovery took out of the log. Compare finds them.
+	Unvouched bool
+
 	db     *DB
 	bound  bound
+	from   verdict
 	frames map[uint32]uint32 // page number to frame; pages that are not here are in the file
 	pages  []uint32          // ascending; nil when Full
 	gone   bool              // the log was restarted: all of it is in the file
@@ -115,17 +121,17 @@ func (db *DB) capture(limit int, force Rule) (*Changeset, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Changeset{db: db, bound: b, Measured: measured}
+	c := &Changeset{db: db, bound: b, from: v, Measured: measured, Unvouched: v.unvouched}
 	if v.resync != "" {
 		c.Full, c.Rule = true, v.resync
 		return c, c.all()
 	}
-	return c, c.increment(v, limit)
+	return c, c.increment(limit)
 }
 
-// increment takes the frames after v.
-func (c *Changeset) increment(v verdict, limit int) error {
-	db, b := c.db, c.bound
+// increment takes the frames that follow what was shipped.
+func (c *Changeset) increment(limit int) error {
+	db, b, v := c.db, c.bound, c.from
 	if b.Frame == v.after || b.Frame == 0 {
 		c.End, c.Complete = db.shipped, true
 		return nil
@@ -331,7 +337,7 @@ func (db *DB) Shipped(c *Changeset) error {
 			return err
 		}
 	}
-	db.held.established = true
+	db.held.established, db.watched = true, true
 	db.dropMark()
 	switch {
 	case !c.Complete:

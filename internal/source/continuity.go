@@ -29,6 +29,10 @@ type verdict struct {
 	after  uint32    // number of the last frame that is shipped already
 	chain  [2]uint32 // that frame's, or the header's for 0
 	resync Rule      // set when nothing in the log may be appended
+
+	// unvouched says that the log goes on, and that nobody has watched the file: see
+	// Changeset.Unvouched.
+	unvouched bool
 }
 
 // judge decides whether the log up to b continues what was shipped. It must be
@@ -69,7 +73,7 @@ func (db *DB) judge(b bound, force Rule) (verdict, error) {
 	if err != nil || !stands {
 		return verdict{resync: RuleChain}, err
 	}
-	return verdict{after: at.Frame, chain: at.Chain}, nil
+	return verdict{after: at.Frame, chain: at.Chain, unvouched: !db.watched}, nil
 }
 
 // closedCleanly tells whether the file is still as it was left by a clean close
@@ -107,5 +111,5 @@ func (db *DB) judgeRestart(b bound) (verdict, error) {
 	if err != nil || !older {
 		return verdict{resync: RuleRestarted}, err
 	}
-	return verdict{chain: b.Header.Chain}, nil
+	return verdict{chain: b.Header.Chain, unvouched: !db.watched}, nil
 }

@@ -57,6 +57,7 @@ type DB struct {
 	shipped wal.Position // what held vouches for, when it is established
 	clean   Stamp        // of the file when it was last closed cleanly at shipped
 	from    FileID       // the file that shipped was read from; zero when that is not known
+	watched bool         // a lock was established at some time since the database was opened
 
 	aside      time.Time // when the locks last stepped aside
 	seen       look      // by Touched

@@ -1,13 +1,17 @@
 package changes_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
+	"github.com/holdfast-db/holdfast/internal/blob/file"
 	"github.com/holdfast-db/holdfast/internal/plan"
+	"github.com/holdfast-db/holdfast/internal/source"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
+	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
 const brokenLog = "the log cannot be recovered after a crash: its application should use a newer SQLite"
@@ -41,6 +45,62 @@ func TestSavepointFaultOfOlderVersions(t *testing.T) {
 		t.Error("the log was never broken: the fault was not provoked")
 	}
 	r.wantResyncs(t)
+}
+
+// TestSavepointFaultThenEverybodyDies provokes the fault while no worker is there,
+// has what was committed copied into the file, and kills all who have it open.
+// Recovery takes the transaction out of the log, but not its pages out of the
+// file, and the log goes on where the replica ends. The first object after that
+// must have what the file has.
+func TestSavepointFaultThenEverybodyDies(t *testing.T) {
+	path, store := filepath.Join(t.TempDir(), "app.db"), t.TempDir()
+	app := startOlder(t, path)
+	run(t, app, "PRAGMA cache_size=2", "CREATE TABLE t(id INTEGER PRIMARY KEY, v)", fill)
+	w := startWorker(t, path, store)
+	w.pass(t)
+	checkpoint(t, app, "PASSIVE")
+	w.pass(t)
+	run(t, app, "CREATE TABLE few(v)") // starts the log over
+	w.pass(t)
+	w.Kill()
+	// A frame is written over, which puts off the checksums of all that follow until
+	// the commit. The end of the log then goes back to before that frame, and those
+	// of the new ones in between are forgotten.
+	const low, middle, high = "id < 100", "id BETWEEN 50 AND 90", "id > 100"
+	const set = "UPDATE t SET v = randomblob(1000) WHERE "
+	run(t, app, "BEGIN", "SAVEPOINT s", set+low, set+middle, "ROLLBACK TO s", set+high, "COMMIT")
+	if !isBroken(t, path) {
+		t.Fatal("the log is not broken: the fault was not provoked")
+	}
+	checkpoint(t, app, "PASSIVE")
+	app.Kill()
+
+	app = startOlder(t, path)
+	run(t, app, "CREATE TABLE later(v)")
+	r := mustReplicateTo(t, path, file.New(store))
+	r.mark(t)
+	r.check(t, source.RuleScrub)
+}
+
+// isBroken tells whether recovery would lose a part of the log of the database at
+// path. Source for where the index says how many frames there are: the layout of
+// the WAL-index in SQLite's wal.c.
+func isBroken(t *testing.T, path string) bool {
+	t.Helper()
+	var end [4]byte
+	if _, err := mustReader(t, path+"-shm").ReadAt(end[:], 16); err != nil {
+		t.Fatal(err)
+	}
+	log := mustReader(t, path+"-wal")
+	h, err := wal.ReadHeader(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := wal.Scan(log, h, 0, h.Chain, binary.NativeEndian.Uint32(end[:]), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Broken
 }
 
 // change is a statement that touches more pages than a small cache holds.

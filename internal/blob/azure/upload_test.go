@@ -71,7 +71,9 @@ func TestDamageOnTheWayIsRefused(t *testing.T) {
 	p := mustProxy(t, func(p *proxy, op string, w http.ResponseWriter, r *http.Request) {
 		if op == "put" || op == "stage" {
 			body, err := io.ReadAll(r.Body)
-			require.NoError(t, err)
+			if err != nil {
+				return // another block was refused, so nobody waits for this one
+			}
 			body[len(body)/2] ^= 1
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
