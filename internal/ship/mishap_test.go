@@ -128,7 +128,7 @@ func TestAllPagesDoNotGoToTheSpool(t *testing.T) {
 	if _, err := b.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b.exec("PRAGMA wal_checkpoint(TRUNCATE)") // nobody watches: the next capture takes all pages
+	b.exec("PRAGMA wal_checkpoint(TRUNCATE)") // nobody watches: the next capture compares all pages
 	b.reopen()
 	b.insert(300)
 	out, err := b.ship.Pass(t.Context())
