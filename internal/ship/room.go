@@ -28,6 +28,10 @@ const (
 	// of theirs that is under way.
 	insistTries = 30
 
+	// pinFor is how long the first commit after that is waited for, before the tail is
+	// shipped: the log is kept from being restarted from then on.
+	pinFor = 5 * time.Millisecond
+
 	// tailBytes is how many bytes of pages may have to be read, and kept in memory,
 	// while writers wait.
 	tailBytes = 8 << 20
@@ -38,6 +42,7 @@ type room struct {
 	emptied wal.Position // where the log ended when all of it was copied into the file
 	tried   time.Time
 	size    int64 // of the log after that, in bytes
+	chased  bool  // whatever was tried softly, the writer was faster
 }
 
 // crowded tells whether the log has grown long, and enough since the last attempt
@@ -60,10 +65,11 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 		return nil
 	}
 	tries := softTries
-	if s.db.LogSize() > s.opts.WALLimit {
-		tries = 1 // it is a writer without pauses that lets it get there
+	if s.room.chased || s.db.LogSize() > s.opts.WALLimit {
+		tries = 1 // the writer makes no pauses: what is shipped in between is small, and costs it its speed
 	}
 	room, err := s.soft(ctx, out, tries)
+	s.room.chased = room == source.Overtaken
 	for try := 0; try < hardTries && err == nil && room == source.Overtaken && s.db.LogSize() > s.opts.WALLimit; try++ {
 		if err = s.hard(ctx, out); errors.Is(err, errLongTail) {
 			room, err = s.soft(ctx, out, 1)
@@ -118,6 +124,7 @@ func (s *Shipper) hard(ctx context.Context, out *Outcome) error {
 		}
 		return s.insist()
 	})
+	err = errors.Join(err, s.db.Pin(pinFor))
 	if err != nil && (c == nil || len(tail) < c.PageCount()) {
 		return err
 	}

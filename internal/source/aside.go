@@ -70,9 +70,10 @@ func (db *DB) stepBack() error {
 		db.dropMark()
 		return err
 	}
-	l.established = established
+	l.established, l.ahead = established, true
 	db.held = l
 	if l.bound.at(db.shipped) {
+		l.ahead = false
 		db.dropMark()
 	}
 	return nil

@@ -103,6 +103,9 @@ func (db *DB) lockForCapture(force Rule) error {
 	if db.next != nil {
 		return nil
 	}
+	if err := db.pin(); err != nil {
+		return err
+	}
 	b, err := db.measure()
 	if err != nil || db.held.established && b.at(db.shipped) && force == "" {
 		return err
@@ -125,6 +128,9 @@ func (db *DB) capture(limit int, force Rule) (*Changeset, error) {
 	if v.resync != "" {
 		c.Full, c.Rule = true, v.resync
 		return c, c.all()
+	}
+	if db.held.ahead {
+		limit = 0 // the file may be further on than where the limit would end it
 	}
 	return c, c.increment(limit)
 }
@@ -337,7 +343,7 @@ func (db *DB) Shipped(c *Changeset) error {
 			return err
 		}
 	}
-	db.held.established, db.watched = true, true
+	db.held.established, db.held.ahead, db.watched = true, false, true
 	db.dropMark()
 	switch {
 	case !c.Complete:

@@ -42,6 +42,11 @@ type lock struct {
 	// established says that all up to bound was shipped while the lock was held:
 	// from then on nothing can be missing between what was shipped and the log.
 	established bool
+
+	// ahead says that this does not hold up to bound yet: the lock took over from an
+	// established one so that the log is not restarted. The database file may have
+	// all up to bound.
+	ahead bool
 }
 
 // measureTries is how often a measurement may come to nothing, because a commit
@@ -183,7 +188,7 @@ func (db *DB) Tend() (Waiting, error) {
 		return Waiting{}, err
 	}
 	if !b.at(db.shipped) {
-		return Waiting{Bytes: db.behind(b), Checkpoint: db.checkpointing()}, nil
+		return Waiting{Bytes: db.behind(b), Checkpoint: db.checkpointing()}, db.pin()
 	}
 	switch {
 	case db.held.light:
@@ -211,6 +216,45 @@ func (db *DB) renew() error {
 		return db.handOver()
 	}
 	return db.dropNext()
+}
+
+// pin replaces a held lock that most likely has mark 0 by one with a mark, which
+// keeps the log from being restarted as well: once something was committed, an
+// application's own checkpoints sort all frames in vain, after each commit, while
+// mark 0 is held.
+//
+// The new lock has a mark: one without is granted only when the whole log is in the
+// file. That has frames that it has not, and nobody can copy them: while mark 0 is
+// held nothing is copied, and a mark of the held lock is not above what was shipped.
+func (db *DB) pin() error {
+	if db.held == nil || !db.held.established || !db.held.light || db.next != nil {
+		return nil
+	}
+	b, err := db.measure()
+	if err != nil || b.at(db.shipped) || b.Backfilled == b.Frame {
+		return err
+	}
+	l, err := db.take()
+	if err != nil {
+		return err
+	}
+	old := db.held
+	l.established, l.ahead = true, true
+	db.held = l
+	return old.conn.end()
+}
+
+// Pin sees to it that the held lock keeps the log from being restarted, waiting for
+// the next commit if need be, no longer than that.
+func (db *DB) Pin(wait time.Duration) error {
+	for end := time.Now().Add(wait); ; time.Sleep(askEvery) {
+		if err := db.pin(); err != nil {
+			return err
+		}
+		if db.held == nil || !db.held.light || time.Now().After(end) {
+			return nil
+		}
+	}
 }
 
 // behind returns the bytes of log between what is shipped and b.
