@@ -70,13 +70,13 @@ func (db *DB) stepBack() error {
 		db.dropMark()
 		return err
 	}
-	l.established, l.ahead = established, true
+	l.established = established
 	db.held = l
 	if l.bound.at(db.shipped) {
-		l.ahead = false
 		db.dropMark()
+		return nil
 	}
-	return nil
+	return db.goAhead(l)
 }
 
 // dropMark lets go of the read mark that stepAside took, if it is held still.

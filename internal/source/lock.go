@@ -45,8 +45,9 @@ type lock struct {
 
 	// ahead says that this does not hold up to bound yet: the lock took over from an
 	// established one so that the log is not restarted. The database file may have
-	// all up to bound.
+	// all up to bound, whose last frame is last.
 	ahead bool
+	last  wal.Frame
 }
 
 // measureTries is how often a measurement may come to nothing, because a commit
@@ -238,10 +239,22 @@ func (db *DB) pin() error {
 	if err != nil {
 		return err
 	}
+	if err := db.goAhead(l); err != nil {
+		return errors.Join(err, l.conn.end())
+	}
 	old := db.held
-	l.established, l.ahead = true, true
+	l.established = true
 	db.held = l
 	return old.conn.end()
+}
+
+// goAhead notes that not all up to l's bound is shipped.
+func (db *DB) goAhead(l *lock) (err error) {
+	l.ahead = true
+	if l.bound.Frame > 0 {
+		l.last, _, err = wal.ReadFrame(db.wal, l.bound.Frame, db.pageSize)
+	}
+	return err
 }
 
 // Pin sees to it that the held lock keeps the log from being restarted, waiting for
