@@ -36,7 +36,7 @@ var keys = []key{
 	{"sync.interval", "1s", "duration", "time between two passes; 0 for no pause"},
 	{"sync.window", "10m", "duration", "length of one Sync activity; 0 for one pass each"},
 	{"sync.heartbeat", "60s", "duration", "silence after which a window counts as dead"},
-	{"sync.scrub", "24h", "duration", "time in which all pages are compared with what was shipped; 0 for never"},
+	{"sync.scrub", "24h", "duration", "time in which all pages are compared with what was shipped; 0 for never but after a crash"},
 	{"sync.wal-limit", "64MiB", "size", "log size from which an unreachable store makes passes spool"},
 	{"backoff.cap", "5m", "duration", "longest wait between two attempts"},
 	{"azure.endpoint", "", "url", "blob endpoint instead of the public one"},

@@ -26,7 +26,10 @@ func (s *Shipper) settle(ctx context.Context) error {
 	if head.Max != 0 && head.Instance != s.instance && (s.owned || s.inherited != 0 && head.Max > s.inherited) {
 		return s.twin(head)
 	}
-	if head.Max != 0 && (head.Writer != s.state.Writer || s.spoolIsOlder(head)) {
+	if head.Max == 0 && len(s.spool.entries) > 0 {
+		s.sayGivenUp(errors.New("the replica was emptied"))
+	}
+	if head.Max == 0 || head.Writer != s.state.Writer || s.spoolIsOlder(head) {
 		if err := s.discardSpool(); err != nil {
 			return err
 		}
@@ -153,7 +156,7 @@ func CheckHead(ctx context.Context, opts Options, dir string) error {
 	}
 	writer := opts.Writer
 	if state.Replica == opts.URL && state.Writer != "" {
-		writer = state.Writer
+		writer, opts.Head = state.Writer, max(opts.Head, state.TXID)
 	}
 	_, err = readHead(ctx, opts, writer)
 	return err
@@ -171,7 +174,7 @@ func (s *Shipper) Save() error {
 func (s *Shipper) SaveClosed(stamp source.Stamp) error {
 	s.mark()
 	s.state.Clean = source.Stamp{}
-	if s.settled && len(s.spool.entries) == 0 {
+	if s.settled && len(s.spool.entries) == 0 && !s.scrub.doubt {
 		s.state.Clean = stamp
 	}
 	s.settled = false

@@ -1,9 +1,11 @@
 package ship_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
+	"github.com/holdfast-db/holdfast/internal/blob/mem"
 	"github.com/holdfast-db/holdfast/internal/replica"
 )
 
@@ -90,5 +92,25 @@ func mustVerify(t testing.TB, r *replica.Replica) {
 		if err != nil {
 			t.Errorf("the replica holds an object that does not verify: %v", err)
 		}
+	}
+}
+
+// TestAReplicaThatWasEmptiedBeforeTheSpoolWasShipped gives up what waits: it goes on
+// from what is not there any more. The replica begins anew.
+func TestAReplicaThatWasEmptiedBeforeTheSpoolWasShipped(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		t.Run(fmt.Sprint("after a crash ", crash), func(t *testing.T) {
+			b := spooled(t)
+			*b.store = moody{Store: mem.New()}
+			if crash {
+				b.crash()
+			} else {
+				b.ship.Forget()
+			}
+			if out := b.mustPass(); out.TXID != 1 || out.SpoolBytes != 0 {
+				t.Errorf("got %+v, want TXID 1 and nothing spooled", out)
+			}
+			b.mustEqual()
+		})
 	}
 }

@@ -40,13 +40,12 @@ type scrub struct {
 	suspect bool      // the file was written to, and not by a checkpoint that came to its end
 	rush    bool      // something is suspected: do not wait
 	doubt   bool      // nobody watched the file for a while: compare all of it before the next put
-	hurry   bool      // it was too large for that: as fast as is allowed, once
 	rival   time.Time // when Litestream was last looked for
 }
 
 // look compares some pages, if it is time, and tells whether a resync is needed.
 func (s *Shipper) look() (resync bool, err error) {
-	if !s.digests.Trusted() || len(s.spool.entries) > 0 || s.opts.Scrub < 0 {
+	if !s.digests.Trusted() || len(s.spool.entries) > 0 || s.opts.Scrub < 0 && !s.state.Hurry {
 		return false, nil
 	}
 	touched, err := s.db.Touched()
@@ -71,7 +70,7 @@ func (s *Shipper) look() (resync bool, err error) {
 	s.state.Scrubbed += n
 	if commit := s.state.Position.Commit; s.state.Scrubbed >= commit {
 		s.opts.Log.Info("compared all pages with what was shipped", "db", s.opts.Name, "pages", commit)
-		s.state.Scrubbed, s.scrub.rush, s.scrub.hurry = 0, false, false
+		s.state.Scrubbed, s.state.Hurry, s.scrub.rush = 0, false, false
 	}
 	if s.resyncFor(d) {
 		s.opts.Log.Warn("the database is not what was shipped, though nothing was committed: was its file written over?",
@@ -90,8 +89,8 @@ func (s *Shipper) vouch(c *source.Changeset) error {
 	}
 	size := int64(s.state.Position.Commit) * int64(s.state.Position.PageSize)
 	if s.opts.Reading != nil && !s.opts.Reading.AllowN(time.Now(), int(size)) {
-		s.scrub.doubt, s.scrub.hurry = false, true
-		return nil
+		s.scrub.doubt, s.state.Hurry, s.state.Scrubbed = false, true, 0
+		return s.Save()
 	}
 	d, err := c.Compare(s.digests.Matches)
 	if err != nil {
@@ -120,7 +119,7 @@ func (s *Shipper) scrubDue(now time.Time) uint32 {
 		return most
 	}
 	rate := min(scrubRate, float64(int64(commit)*pageSize)/s.opts.Scrub.Seconds())
-	if s.scrub.hurry {
+	if s.state.Hurry {
 		rate = scrubRate
 	}
 	due := now.Sub(s.scrub.last).Seconds() * rate / float64(pageSize)

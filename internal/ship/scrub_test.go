@@ -1,6 +1,7 @@
 package ship_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,6 +180,63 @@ func TestAFileWrittenOverWhileNobodyWatched(t *testing.T) {
 			}
 			if row.reading == nil && out.Puts != 1 {
 				t.Errorf("%d puts, want one that has all", out.Puts)
+			}
+			b.mustEqual()
+		})
+	}
+}
+
+// closeInOrder ends application and process so that the next one finds the file as
+// they left it.
+func (b *bench) closeInOrder() {
+	b.t.Helper()
+	_ = b.app.Close()
+	stamp, err := b.db.Close()
+	if err != nil || stamp.IsZero() {
+		b.t.Fatalf("closed with stamp %v, %v", stamp, err)
+	}
+	if err := b.ship.SaveClosed(stamp); err != nil {
+		b.t.Fatal(err)
+	}
+	_ = b.dir.Close()
+}
+
+// TestAHurryIsFromFirstToLast gives a file that is too large to compare at once to
+// a process that finds the slow comparison of an earlier one near its end, and, the
+// second time, to one that ends in order before it has compared much.
+func TestAHurryIsFromFirstToLast(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		t.Run(fmt.Sprint("ended in order ", ended), func(t *testing.T) {
+			b, _ := newCopied(t)
+			changed := mustReadByAnother(t, b.path)
+			changed[4096*11+4000] ^= 1 // in a row of the table
+			b.exec("UPDATE t SET v = 1 WHERE id = 5")
+			b.mustPass()
+			state, err := b.dir.Load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			state.Scrubbed = state.Position.Commit - 3
+			if err := b.dir.Save(state); err != nil {
+				t.Fatal(err)
+			}
+			_ = b.dir.Close()
+			b.exec("UPDATE t SET v = 1 WHERE id = 6")
+			b.overwrite(changed)
+			b.opts.Reading = tooFewAtOnce()
+			died := b.db
+			b.start()
+			_ = died.Abandon() // only now, or closing its files would lose our locks
+			resyncs := b.mustPass().Resyncs
+			if ended {
+				b.closeInOrder()
+				b.start()
+			}
+			for start := time.Now(); len(resyncs) == 0 && time.Since(start) < time.Minute; time.Sleep(20 * time.Millisecond) {
+				resyncs = b.mustPass().Resyncs
+			}
+			if !slices.Equal(resyncs, []source.Rule{source.RuleScrub}) {
+				t.Errorf("resyncs %v, want one for the scrub", resyncs)
 			}
 			b.mustEqual()
 		})

@@ -248,7 +248,7 @@ func (s *Shipper) resynced(c *source.Changeset, out *Outcome) error {
 	if c.Rule != source.RuleFirst {
 		out.Resyncs = append(out.Resyncs, c.Rule)
 	}
-	s.demand, s.state.File = "", s.db.ID()
+	s.demand, s.state.File, s.state.Hurry = "", s.db.ID(), false
 	s.mark()
 	if c.Empty() {
 		s.state.Position, s.state.Equal, s.state.Clean = c.End, c.End, source.Stamp{}

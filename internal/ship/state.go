@@ -38,6 +38,7 @@ type State struct {
 	File     source.FileID   `json:"file,omitzero"`     // that Position was read from
 	Clean    source.Stamp    `json:"clean,omitzero"`    // of the file, if closed cleanly at Position
 	Scrubbed uint32          `json:"scrubbed,omitzero"` // last page compared with what was shipped, in this round
+	Hurry    bool            `json:"hurry,omitempty"`   // nobody watched the file for a while, and it was too large to compare at once
 	Spool    []replica.Draft `json:"spool,omitempty"`   // what spool files hold, in order
 }
 
