@@ -18,7 +18,7 @@ type slot struct {
 	host *Host
 	busy chan struct{} // holds one element while a pass, or whatever excludes one, is under way
 
-	retired chan struct{} // closed when a released slot has let go of its files
+	retired chan struct{} // closed when the last attempt to release the slot has ended
 
 	mu      sync.Mutex
 	db      Database
@@ -46,7 +46,7 @@ type running struct {
 func (r *running) end() { r.once.Do(func() { close(r.stop) }) }
 
 func newSlot(h *Host, d Database) *slot {
-	return &slot{host: h, busy: make(chan struct{}, 1), retired: make(chan struct{}), db: d, grumbled: make(map[string]time.Time)}
+	return &slot{host: h, busy: make(chan struct{}, 1), db: d, grumbled: make(map[string]time.Time)}
 }
 
 // want makes d what the next pass replicates.
@@ -109,35 +109,63 @@ func (s *slot) isGone() bool {
 // retire lets nothing begin on s any more, ends the window under way, and runs
 // f. If ctx ends before f begins, s goes on as before.
 func (s *slot) retire(ctx context.Context, f func() error) error {
-	if !s.setGone(true) {
-		return s.awaitRetired(ctx) // somebody else does it
+	for {
+		mine, others := s.beginRetiring()
+		if mine {
+			break
+		}
+		if err := s.awaitRetired(ctx); err != nil || s.isRetired(others) {
+			return err
+		}
 	}
 	err := s.stopWindow(ctx)
 	if err == nil {
 		err = s.acquire(ctx)
 	}
 	if err != nil {
-		s.setGone(false)
+		s.endRetiring(false)
 		return err
 	}
-	defer close(s.retired)
+	defer s.endRetiring(true)
 	defer s.unlock()
 	return f()
 }
 
-// setGone tells whether gone was something else before.
-func (s *slot) setGone(gone bool) bool {
+// beginRetiring tells whether it is the caller who is to do it, or whose attempt
+// is under way, or came to its end.
+func (s *slot) beginRetiring() (mine bool, attempt chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changed := s.gone != gone
-	s.gone = gone
-	return changed
+	if s.gone {
+		return false, s.retired
+	}
+	s.gone, s.retired = true, make(chan struct{})
+	return true, s.retired
 }
 
-// awaitRetired waits until a released slot has let go of its files.
+// isRetired tells whether attempt, which has ended, was not given up.
+func (s *slot) isRetired(attempt chan struct{}) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone && s.retired == attempt
+}
+
+// endRetiring lets go of who waits for it; gone is false where it was given up.
+func (s *slot) endRetiring(gone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = gone
+	close(s.retired)
+}
+
+// awaitRetired waits until a slot that is being released has let go of its files,
+// or until that was given up.
 func (s *slot) awaitRetired(ctx context.Context) error {
+	s.mu.Lock()
+	retired := s.retired
+	s.mu.Unlock()
 	select {
-	case <-s.retired:
+	case <-retired:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
