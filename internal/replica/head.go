@@ -28,12 +28,11 @@ func (r *Replica) Head(ctx context.Context, hint ltx.TXID) (Object, error) {
 			return o, err
 		}
 	}
-	objects, err := r.All(ctx)
-	if err != nil {
-		return Object{}, err
-	}
 	var head Object
-	for _, o := range objects { // ascending by level
+	for o, err := range r.list(ctx, root) { // ascending by level
+		if err != nil {
+			return Object{}, err
+		}
 		if o.Max > head.Max {
 			head = o
 		}

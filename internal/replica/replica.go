@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 
 	"github.com/superfly/ltx"
@@ -66,32 +67,42 @@ func (o Object) Key() string { return Key(o.Level, o.Min, o.Max) }
 
 // Objects returns the objects of one level, ascending.
 func (r *Replica) Objects(ctx context.Context, level int) ([]Object, error) {
-	return r.list(ctx, root+strconv.Itoa(level)+"/")
+	return collect(r.list(ctx, root+strconv.Itoa(level)+"/"))
 }
 
 // All returns the objects of all levels, ascending by level and then by TXID.
 func (r *Replica) All(ctx context.Context) ([]Object, error) {
-	return r.list(ctx, root)
+	return collect(r.list(ctx, root))
 }
 
-// list returns the objects below prefix. What is not named like an object is
-// not ours and is passed over.
-func (r *Replica) list(ctx context.Context, prefix string) ([]Object, error) {
-	var objects []Object
-	for info, err := range r.store.List(ctx, prefix) {
-		if err != nil {
-			return nil, fmt.Errorf("list objects: %w", err)
-		}
-		if _, _, _, err := ParseKey(info.Key); err != nil {
-			continue
-		}
-		object, err := decodeInfo(info)
+func collect(list iter.Seq2[Object, error]) (objects []Object, err error) {
+	for o, err := range list {
 		if err != nil {
 			return nil, err
 		}
-		objects = append(objects, object)
+		objects = append(objects, o)
 	}
 	return objects, nil
+}
+
+// list yields the objects below prefix, and ends after an error. What is not named
+// like an object is not ours and is passed over.
+func (r *Replica) list(ctx context.Context, prefix string) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		for info, err := range r.store.List(ctx, prefix) {
+			if err != nil {
+				yield(Object{}, fmt.Errorf("list objects: %w", err))
+				return
+			}
+			if _, _, _, err := ParseKey(info.Key); err != nil {
+				continue
+			}
+			object, err := decodeInfo(info)
+			if !yield(object, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Find describes one object. blob.ErrNotFound says that there is none.
