@@ -73,7 +73,7 @@ func readObject(t *testing.T, d replica.Draft, data []byte) (pageMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := drain(r)
+	pages, err := readAll(d, data)
 	if err == nil && !r.WrittenFor(d) {
 		t.Error("a header that was not written for the object passed")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -128,12 +129,43 @@ func mustGet(t testing.TB, s blob.Store, key string) []byte {
 }
 
 // readAll returns the pages of data as those of the object of d.
+// readAll reads data as the object of d, page by page and in batches, which must
+// come to the same.
 func readAll(d replica.Draft, data []byte) (pageMap, error) {
-	r, err := replica.NewReader(io.NopCloser(bytes.NewReader(data)), replica.Describe(d))
+	var read [2]pageMap
+	var errs [2]error
+	for i, way := range ways {
+		r, err := replica.NewReader(io.NopCloser(bytes.NewReader(data)), replica.Describe(d))
+		if err == nil {
+			read[i], err = way(r)
+		}
+		errs[i] = err
+	}
+	if (errs[0] == nil) != (errs[1] == nil) || !samePages(read[0], read[1]) {
+		return nil, fmt.Errorf("%d pages, %v, one by one; %d pages, %v, in batches", len(read[0]), errs[0], len(read[1]), errs[1])
+	}
+	if errs[1] != nil && (!errors.Is(errs[1], replica.ErrDamaged) || errors.Is(errs[1], io.EOF)) {
+		return nil, errs[1]
+	}
+	return read[0], errs[0]
+}
+
+// ways are the two ways of reading all pages of an object.
+var ways = []func(*replica.Reader) (pageMap, error){drain, drainBatches}
+
+func drainBatches(r *replica.Reader) (pageMap, error) {
+	pages := pageMap{}
+	err := r.Batches(func(b replica.Batch) error {
+		for i, pgno := range b.Pages {
+			size := len(b.Data) / len(b.Pages)
+			pages[pgno] = slices.Clone(b.Data[i*size : (i+1)*size])
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	return drain(r)
+	return pages, nil
 }
 
 func drain(r *replica.Reader) (pageMap, error) {

@@ -6,10 +6,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc64"
 	"io"
+	"sync/atomic"
 
 	"github.com/superfly/ltx"
 )
+
+// checksumTable is that of LTX.
+var checksumTable = crc64.MakeTable(crc64.ISO)
 
 // Reader reads the pages of one object and checks everything that the format
 // promises: the header against the object's name, the order and range of the
@@ -23,9 +29,12 @@ type Reader struct {
 	dec    *ltx.Decoder
 	header ltx.Header
 	page   []byte
-	prev   uint32 // page number of the last page read; 0 before the first
-	count  uint32 // pages read
-	err    error  // what Next has ended with
+
+	checksum hash.Hash64 // of what Batches has read; the decoder has its own
+
+	prev  uint32 // page number of the last page read; 0 before the first
+	count uint32 // pages read
+	err   error  // what Next has ended with
 }
 
 // Open begins to read o. The Reader must be closed.
@@ -43,7 +52,13 @@ func (r *Replica) Open(ctx context.Context, o Object) (*Reader, error) {
 
 // Raw reads the bytes of o as they are stored, unchecked.
 func (r *Replica) Raw(ctx context.Context, o Object) (io.ReadCloser, error) {
-	body, err := r.store.Get(ctx, o.Key(), 0, -1)
+	return r.Range(ctx, o, 0, -1)
+}
+
+// Range reads length bytes of o from offset, as they are stored, unchecked; a
+// negative length reads to the end.
+func (r *Replica) Range(ctx context.Context, o Object, offset, length int64) (io.ReadCloser, error) {
+	body, err := r.store.Get(ctx, o.Key(), offset, length)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Key(), err)
 	}
@@ -53,9 +68,13 @@ func (r *Replica) Raw(ctx context.Context, o Object) (io.ReadCloser, error) {
 // NewReader reads body as the bytes of o. The Reader owns body unless there is
 // an error.
 func NewReader(body io.ReadCloser, o Object) (_ *Reader, err error) {
-	r := &Reader{object: o, body: &trackedBody{ReadCloser: body}}
+	r := &Reader{object: o, body: &trackedBody{ReadCloser: body}, checksum: crc64.New(checksumTable)}
 	defer r.recoverDamage(&err)
 	r.buffer = bufio.NewReaderSize(r.body, 64<<10)
+	first, err := r.buffer.Peek(ltx.HeaderSize)
+	if err == nil { // else the decoder says what is wrong
+		r.checksum.Write(first) //nolint:errcheck // never fails
+	}
 	r.dec = ltx.NewDecoder(r.buffer)
 	r.dec.SetRetainPageIndex(false)
 	if err := r.dec.DecodeHeader(); err != nil {
@@ -79,7 +98,7 @@ func (r *Reader) PageSize() uint32 { return r.header.PageSize }
 func (r *Reader) Commit() uint32 { return r.header.Commit }
 
 // Fetched returns how many bytes of the object have been read from the store.
-func (r *Reader) Fetched() int64 { return r.body.n }
+func (r *Reader) Fetched() int64 { return r.body.n.Load() }
 
 // Close ends the reading of the object.
 func (r *Reader) Close() error { return r.body.Close() }
@@ -184,10 +203,17 @@ func (r *Reader) finish() error {
 	if err := r.dec.Close(); err != nil {
 		return r.fault(err)
 	}
-	if want := pageCount(r.header.Commit, r.header.PageSize); r.header.IsSnapshot() && r.count != want {
-		return r.fault(fmt.Errorf("%d pages, want all %d", r.count, want))
+	if err := r.checkCount(); err != nil {
+		return r.fault(err)
 	}
 	return io.EOF
+}
+
+func (r *Reader) checkCount() error {
+	if want := pageCount(r.header.Commit, r.header.PageSize); r.header.IsSnapshot() && r.count != want {
+		return fmt.Errorf("%d pages, want all %d", r.count, want)
+	}
+	return nil
 }
 
 func (r *Reader) fault(err error) error { return r.body.blame(r.object.Key(), err) }
@@ -204,13 +230,13 @@ func (r *Reader) recoverDamage(err *error) {
 // lost connection is not taken for damage.
 type trackedBody struct {
 	io.ReadCloser
-	n   int64
+	n   atomic.Int64
 	err error // of the store; not io.EOF
 }
 
 func (b *trackedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.n += int64(n)
+	b.n.Add(int64(n))
 	if err != nil && err != io.EOF {
 		b.err = err
 	}

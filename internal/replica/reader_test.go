@@ -249,13 +249,15 @@ func TestReaderDoesNotAllocateWhatADamagedSizeAsksFor(t *testing.T) {
 func TestReaderOutlivesAPanic(t *testing.T) {
 	data := mustEncode(t, draft(1, 3), numbered(1, upTo(3)...))
 	for _, n := range []int{0, ltx.HeaderSize, len(data) - 1} {
-		body := io.MultiReader(bytes.NewReader(data[:n]), panicReader{})
-		r, err := replica.NewReader(io.NopCloser(body), replica.Describe(draft(1, 3)))
-		if err == nil {
-			_, err = drain(r)
-		}
-		if !errors.Is(err, replica.ErrDamaged) {
-			t.Errorf("panic after %d bytes: %v, want %v", n, err, replica.ErrDamaged)
+		for i, way := range ways {
+			body := io.MultiReader(bytes.NewReader(data[:n]), panicReader{})
+			r, err := replica.NewReader(io.NopCloser(body), replica.Describe(draft(1, 3)))
+			if err == nil {
+				_, err = way(r)
+			}
+			if !errors.Is(err, replica.ErrDamaged) {
+				t.Errorf("way %d, panic after %d bytes: %v, want %v", i, n, err, replica.ErrDamaged)
+			}
 		}
 	}
 }
@@ -264,13 +266,15 @@ func TestReaderTellsALostConnectionFromDamage(t *testing.T) {
 	data := mustEncode(t, draft(1, 3), numbered(1, upTo(3)...))
 	for _, n := range []int{0, 50, ltx.HeaderSize, 200, len(data) - 1} {
 		for _, lost := range []error{blob.ErrUnavailable, io.ErrUnexpectedEOF} {
-			body := io.MultiReader(bytes.NewReader(data[:n]), errReader{fmt.Errorf("%w: %w", lost, io.EOF)})
-			r, err := replica.NewReader(io.NopCloser(body), replica.Describe(draft(1, 3)))
-			if err == nil {
-				_, err = drain(r)
-			}
-			if !errors.Is(err, lost) || errors.Is(err, replica.ErrDamaged) || errors.Is(err, io.EOF) {
-				t.Errorf("lost after %d bytes: %v, want %v", n, err, lost)
+			for i, way := range ways {
+				body := io.MultiReader(bytes.NewReader(data[:n]), errReader{fmt.Errorf("%w: %w", lost, io.EOF)})
+				r, err := replica.NewReader(io.NopCloser(body), replica.Describe(draft(1, 3)))
+				if err == nil {
+					_, err = way(r)
+				}
+				if !errors.Is(err, lost) || errors.Is(err, replica.ErrDamaged) || errors.Is(err, io.EOF) {
+					t.Errorf("way %d, lost after %d bytes: %v, want %v", i, n, err, lost)
+				}
 			}
 		}
 	}

@@ -37,8 +37,9 @@ func longHistory(t *testing.T) *history {
 
 // TestEveryFault restores with each request failing in each way, one at a time,
 // until none fails any more: to a new file, and in the place of an older one. A
-// restore that fails says so and leaves everything as it was; the next one
-// restores what the source was.
+// connection that was lost while an object was read is made anew. A restore that
+// fails says so and leaves everything as it was; the next one restores what the
+// source was.
 func TestEveryFault(t *testing.T) {
 	h := longHistory(t)
 	var failed []string
@@ -91,18 +92,23 @@ func restoreWithFault(t *testing.T, h *history, kind faulty.Kind, n int, force b
 	_, err := restore.Run(ctx, replica.New(store), opts)
 	if failed := store.Failed(); len(failed) > 0 {
 		hit = failed[0].String()
-		if want := kindError(kind); !errors.Is(err, want) {
+		if op := failed[0].Op; kind != faulty.TimeOut && (op == faulty.Get || op == faulty.Read) {
+			left = []string{"app.db"}
+			if err != nil {
+				t.Errorf("%s: got %v, want that it goes on", hit, err)
+			}
+		} else if want := kindError(kind); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", hit, err, want)
 		}
 		assertFiles(t, dir, left...)
-		if b, err := os.ReadFile(opts.Output); force && (err != nil || string(b) != "an older file") {
-			t.Errorf("%s: the older file is %q, %v", hit, b, err)
+		if b, e := os.ReadFile(opts.Output); err != nil && force && (e != nil || string(b) != "an older file") {
+			t.Errorf("%s: the older file is %q, %v", hit, b, e)
 		}
 	} else if err != nil {
 		t.Fatal(err)
 	}
 	store.Set(nil)
-	opts.Force = opts.Force || hit == ""
+	opts.Force = opts.Force || err == nil
 	if _, err := restore.Run(t.Context(), replica.New(store), opts); err != nil {
 		t.Fatalf("%s; the restore after it: %v", hit, err)
 	}
@@ -111,6 +117,39 @@ func restoreWithFault(t *testing.T, h *history, kind faulty.Kind, n int, force b
 	}
 	assertFiles(t, dir, "app.db")
 	return hit
+}
+
+// TestAStoreThatStaysAwayIsGivenUp loses each connection, at once or after some
+// bytes of each: the one ends in an error after some tries, the other does not.
+func TestAStoreThatStaysAwayIsGivenUp(t *testing.T) {
+	h := longHistory(t)
+	for _, row := range []struct {
+		name  string
+		fault faulty.Fault
+		want  error
+	}{
+		{"no answer", faulty.Fault{Kind: faulty.Refuse}, blob.ErrUnavailable},
+		{"no byte", faulty.Fault{Kind: faulty.BreakOff}, blob.ErrUnavailable},
+		{"forty bytes each time", faulty.Fault{Kind: faulty.BreakOff, After: 40}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			store := faulty.New(h.store)
+			store.Set(func(c faulty.Call) faulty.Fault {
+				if c.Op == faulty.List {
+					return faulty.Fault{}
+				}
+				return row.fault
+			})
+			out := filepath.Join(t.TempDir(), "app.db")
+			_, err := restore.Run(t.Context(), replica.New(store), restore.Options{Output: out})
+			if !errors.Is(err, row.want) {
+				t.Fatalf("got %v, want %v", err, row.want)
+			}
+			if row.want == nil && !bytes.Equal(mustRead(t, out), h.states[h.head()]) {
+				t.Error("what was restored is not what the source was")
+			}
+		})
+	}
 }
 
 func kindError(kind faulty.Kind) error {

@@ -1,10 +1,14 @@
 package restore
 
+import "time"
+
 // For tests of what no caller sees.
 var (
 	RenameNew     = renameNew
 	RenameChecked = renameChecked
 )
+
+func init() { firstWait = time.Millisecond }
 
 // ChunkPages is the size of the regions that a PageSet is kept in.
 const ChunkPages = chunkPages

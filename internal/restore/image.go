@@ -1,52 +1,81 @@
 package restore
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/superfly/ltx"
 
 	"github.com/holdfast-db/holdfast/internal/digest"
+	"github.com/holdfast-db/holdfast/internal/replica"
 )
 
 // image is the file that becomes the restored database. Objects are applied to
-// it in the order of their TXIDs, and of a page the newest version stays. A
-// region that was never written is a hole: the lock page always is one, and
-// pages of zeros are where no object had them otherwise.
+// it from the newest to the oldest, so the first version of a page that comes is
+// the one that counts, and each page is written once. A region that was never
+// written is a hole: the lock page always is one, and pages of zeros are.
 //
-// The file is cut to its length only at the end. A page that an object in
-// between cut off, and that none has shipped since, keeps its last content: that
-// is what a merge of the same objects gives, and what SQLite's own file may have
-// there.
+// A page that an object in between cut off, and that none has shipped since, is
+// what it was before that: that is what a merge of the same objects gives, and
+// what SQLite's own file may have there.
 type image struct {
 	file     *os.File
-	pageSize uint32
-	commit   uint32  // pages of the database after the last object applied
+	pageSize uint32  // 0 before the first object
+	commit   uint32  // pages of the database after the newest object
 	present  pageSet // pages that the objects have given
+	hasher   digest.Hasher
+	flushed  flusher
 }
 
 var zeros [ltx.MaxPageSize]byte
 
-// setPageSize takes the size from the first object; all others must agree.
-func (img *image) setPageSize(size uint32) error {
-	if img.pageSize != 0 && size != img.pageSize {
-		return fmt.Errorf("page size %d after objects with %d", size, img.pageSize)
-	}
-	img.pageSize = size
-	return nil
+// begin takes page size and length from the newest object.
+func (img *image) begin(pageSize, commit uint32) error {
+	img.pageSize, img.commit, img.hasher.PageSize = pageSize, commit, pageSize
+	return img.reserve()
 }
 
-func (img *image) write(pgno uint32, data []byte) error {
-	isNew := img.present.add(pgno)
-	if isNew && bytes.Equal(data, zeros[:len(data)]) {
-		return nil // a hole already
+// write writes those pages of b that are new, neighbours in one go.
+func (img *image) write(b replica.Batch) error {
+	size := int(img.pageSize)
+	first, count := 0, 0 // of the neighbours that are to be written
+	for i, pgno := range b.Pages {
+		data := b.Data[i*size : (i+1)*size]
+		if !img.take(pgno, data) {
+			continue
+		}
+		if count == 0 || first+count != i || b.Pages[i-1]+1 != pgno {
+			if err := img.writeRun(b, first, count); err != nil {
+				return err
+			}
+			first, count = i, 0
+		}
+		count++
 	}
-	if _, err := img.file.WriteAt(data, int64(pgno-1)*int64(img.pageSize)); err != nil {
-		return fmt.Errorf("write page %d: %w", pgno, err)
+	return img.writeRun(b, first, count)
+}
+
+// take tells whether a page is to be written: it is part of the database, newer
+// than all that was seen of it, and not a hole already.
+func (img *image) take(pgno uint32, data []byte) bool {
+	if pgno > img.commit || !img.present.add(pgno) {
+		return false
 	}
+	img.hasher.Add(pgno, data)
+	return !bytes.Equal(data, zeros[:len(data)])
+}
+
+// writeRun writes count pages of b from index first on.
+func (img *image) writeRun(b replica.Batch, first, count int) error {
+	if count == 0 {
+		return nil
+	}
+	size, at := int(img.pageSize), int64(b.Pages[first]-1)*int64(img.pageSize)
+	if _, err := img.file.WriteAt(b.Data[first*size:(first+count)*size], at); err != nil {
+		return fmt.Errorf("write %d pages from %d: %w", count, b.Pages[first], err)
+	}
+	img.flushed.wrote(img.file, at, int64(count*size))
 	return nil
 }
 
@@ -66,34 +95,13 @@ func (img *image) finish(want digest.Digest) error {
 	if err := img.check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsound, err)
 	}
-	if err := img.compare(want); err != nil {
-		return err
+	if got := img.hasher.Digest(img.commit); want != 0 && got != want {
+		return fmt.Errorf("%w: its digest is %s, that of the state that was shipped %s", ErrUnsound, got, want)
 	}
 	if err := img.file.Sync(); err != nil {
 		return err
 	}
 	return img.file.Close()
-}
-
-// compare reads the whole image and compares its digest with the one that was
-// written down when the state was shipped.
-func (img *image) compare(want digest.Digest) error {
-	if want == 0 {
-		return nil
-	}
-	hasher := digest.Hasher{PageSize: img.pageSize}
-	pages := bufio.NewReaderSize(io.NewSectionReader(img.file, 0, img.size()), 1<<20)
-	data := make([]byte, img.pageSize)
-	for pgno := uint32(1); pgno <= img.commit; pgno++ {
-		if _, err := io.ReadFull(pages, data); err != nil {
-			return fmt.Errorf("read page %d back: %w", pgno, err)
-		}
-		hasher.Add(pgno, data)
-	}
-	if got := hasher.Digest(img.commit); got != want {
-		return fmt.Errorf("%w: its digest is %s, that of the state that was shipped %s", ErrUnsound, got, want)
-	}
-	return nil
 }
 
 // discard removes the image, unless it has got another name.

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ import (
 var (
 	// ErrExists says that the output, or a log beside it, is there already.
 	ErrExists = errors.New("output exists")
+	// ErrNoSpace says that the disk has no room for the database. Nothing was
+	// written.
+	ErrNoSpace = errors.New("not enough space")
 	// ErrUnsound says that the objects fit together but do not make a database.
 	ErrUnsound = errors.New("the result is not a sound database")
 )
@@ -96,11 +100,11 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 		return Result{}, err
 	}
 	defer img.discard()
+	last := chain[len(chain)-1]
 	a := applier{replica: r, image: img, tell: opts.Progress}
 	if err := a.applyAll(ctx, chain); err != nil {
 		return Result{}, err
 	}
-	last := chain[len(chain)-1]
 	if err := img.finish(digestOf(objects, last)); err != nil {
 		return Result{}, err
 	}
@@ -127,21 +131,30 @@ func digestOf(objects []replica.Object, f plan.File) digest.Digest {
 	return 0
 }
 
-// applier writes the objects of a chain into an image.
+// applier writes the objects of a chain into an image, the newest first: what a
+// page was in an older one does not count any more.
 type applier struct {
 	replica  *replica.Replica
 	image    *image
 	tell     func(Progress)
 	progress Progress
+	told     int64 // bytes
 }
 
 func (a *applier) applyAll(ctx context.Context, chain []plan.File) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	a.progress.ObjectsTotal = len(chain)
-	for _, f := range chain {
+	objects := make([]replica.Object, 0, len(chain))
+	for _, f := range slices.Backward(chain) {
 		a.progress.BytesTotal += f.Size
+		objects = append(objects, replica.Object{File: f})
 	}
-	for _, f := range chain {
-		if err := a.apply(ctx, replica.Object{File: f}); err != nil {
+	ahead := startFetching(ctx, a.replica, objects)
+	defer ahead.wait()
+	defer cancel()
+	for _, o := range objects {
+		if err := a.apply(ctx, ahead.next(ctx, o), o); err != nil {
 			return err
 		}
 		a.progress.Objects++
@@ -150,42 +163,35 @@ func (a *applier) applyAll(ctx context.Context, chain []plan.File) error {
 	return nil
 }
 
-// apply writes the pages of o. They count only when the whole object has been
-// read and its checksum compared.
-func (a *applier) apply(ctx context.Context, o replica.Object) error {
-	reader, err := a.replica.Open(ctx, o)
+// apply writes the pages of o, whose bytes body yields. They count only when the
+// whole object has been read and its checksum compared.
+func (a *applier) apply(ctx context.Context, body io.ReadCloser, o replica.Object) error {
+	reader, err := replica.NewReader(body, o)
 	if err != nil {
-		return err
+		return errors.Join(err, body.Close())
 	}
 	defer reader.Close() //nolint:errcheck // only read
-	if err := a.image.setPageSize(reader.PageSize()); err != nil {
-		return fmt.Errorf("%w: %s: %w", replica.ErrDamaged, o.Key(), err)
+	if a.image.pageSize == 0 {
+		if err := a.image.begin(reader.PageSize(), reader.Commit()); err != nil {
+			return err
+		}
 	}
-	before, told := a.progress.Bytes, a.progress.Bytes
-	for {
-		pgno, data, err := reader.Next()
-		a.progress.Bytes = before + reader.Fetched()
-		if errors.Is(err, io.EOF) {
-			a.image.commit = reader.Commit()
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := a.image.write(pgno, data); err != nil {
-			return err
-		}
-		if a.progress.Bytes-told >= progressStep {
-			told = a.progress.Bytes
+	if size := reader.PageSize(); size != a.image.pageSize {
+		return fmt.Errorf("%w: %s: page size %d before objects with %d", replica.ErrDamaged, o.Key(), size, a.image.pageSize)
+	}
+	before := a.progress.Bytes
+	err = reader.Batches(func(b replica.Batch) error {
+		if a.progress.Bytes = before + reader.Fetched(); a.progress.Bytes-a.told >= progressStep {
 			a.report()
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+		return errors.Join(a.image.write(b), ctx.Err())
+	})
+	a.progress.Bytes = before + reader.Fetched()
+	return err
 }
 
 func (a *applier) report() {
+	a.told = a.progress.Bytes
 	if a.tell != nil {
 		a.tell(a.progress)
 	}

@@ -1,0 +1,198 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/replica"
+)
+
+const (
+	// blockBytes is the most that one request asks for.
+	blockBytes = 4 << 20
+
+	// aheadBytes is how much may have been read and not been used yet.
+	aheadBytes = 48 << 20
+
+	// requests is how many are under way at once: enough for small objects in a
+	// store that is some milliseconds away.
+	requests = 48
+
+	// patience is how often the rest of a block is asked for again when the
+	// connection is lost, after waits that double. The store's own client has
+	// tried some times by then.
+	patience = 5
+)
+
+// firstWait is the shortest wait between two of them.
+var firstWait = 250 * time.Millisecond
+
+// block is a part of an object on its way.
+type block struct {
+	object         replica.Object
+	offset, length int64
+	data           []byte
+	err            error
+	done           chan struct{}
+}
+
+// fetcher reads objects in the order in which they are wanted, ahead of whoever
+// uses them. A block takes its place in memory before it is asked for, in that
+// order, so what is wanted next is never waiting for what comes later.
+type fetcher struct {
+	replica *replica.Replica
+	room    *semaphore.Weighted // bytes
+	slots   *semaphore.Weighted // requests
+	blocks  []*block            // not given out yet
+	all     sync.WaitGroup      // goroutines
+}
+
+// wait returns when nothing is under way any more, which is soon after the context
+// has ended.
+func (f *fetcher) wait() { f.all.Wait() }
+
+// startFetching begins to read objects.
+func startFetching(ctx context.Context, r *replica.Replica, objects []replica.Object) *fetcher {
+	f := &fetcher{replica: r, room: semaphore.NewWeighted(aheadBytes), slots: semaphore.NewWeighted(requests)}
+	for _, o := range objects {
+		for at := int64(0); at < o.Size || at == 0; at += blockBytes {
+			f.blocks = append(f.blocks, &block{object: o, offset: at, length: min(blockBytes, o.Size-at), done: make(chan struct{})})
+		}
+	}
+	blocks := f.blocks // next takes from the front of it
+	f.all.Go(func() { f.run(ctx, blocks) })
+	return f
+}
+
+func (f *fetcher) run(ctx context.Context, blocks []*block) {
+	for i, b := range blocks {
+		err := f.room.Acquire(ctx, b.length)
+		if err == nil {
+			err = f.slots.Acquire(ctx, 1)
+		}
+		if err != nil {
+			for _, b := range blocks[i:] {
+				b.err = err
+				close(b.done)
+			}
+			return
+		}
+		f.all.Go(func() {
+			defer f.slots.Release(1)
+			defer close(b.done)
+			b.data, b.err = f.read(ctx, b)
+		})
+	}
+}
+
+// read reads a block, going on where a connection was lost.
+func (f *fetcher) read(ctx context.Context, b *block) ([]byte, error) {
+	data := make([]byte, 0, b.length)
+	for try := 0; ; try++ {
+		body, err := f.replica.Range(ctx, b.object, b.offset+int64(len(data)), b.length-int64(len(data)))
+		if err == nil {
+			before := len(data)
+			data, err = appendFrom(data, body)
+			if len(data) > before {
+				try = 0
+			}
+		}
+		if err == nil || try == patience || !errors.Is(err, blob.ErrUnavailable) && !errors.Is(err, blob.ErrThrottled) {
+			return data, err
+		}
+		select {
+		case <-ctx.Done():
+			return data, errors.Join(err, ctx.Err())
+		case <-time.After(firstWait << try):
+		}
+	}
+}
+
+// appendFrom appends what body yields to data, which has room for it, and closes
+// body.
+func appendFrom(data []byte, body io.ReadCloser) ([]byte, error) {
+	defer body.Close() //nolint:errcheck // only read
+	for len(data) < cap(data) {
+		n, err := body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if errors.Is(err, io.EOF) {
+			return data, nil
+		}
+		if err != nil {
+			return data, err
+		}
+	}
+	return data, nil
+}
+
+// next returns the body of the object that is wanted next, which must be o. It
+// need not be read to its end.
+func (f *fetcher) next(ctx context.Context, o replica.Object) io.ReadCloser {
+	n := 0
+	for n < len(f.blocks) && f.blocks[n].object == o {
+		n++
+	}
+	body := &fetched{ctx: ctx, fetcher: f, blocks: f.blocks[:n]}
+	f.blocks = f.blocks[n:]
+	return body
+}
+
+// fetched is the body of one object.
+type fetched struct {
+	ctx     context.Context
+	fetcher *fetcher
+	blocks  []*block
+	left    []byte // of the first of blocks, once it is there
+	begun   bool   // left is that
+}
+
+// Read implements io.Reader.
+func (b *fetched) Read(p []byte) (int, error) {
+	for len(b.blocks) > 0 {
+		first := b.blocks[0]
+		if !b.begun {
+			select {
+			case <-first.done:
+			case <-b.ctx.Done():
+				return 0, b.ctx.Err()
+			}
+			b.left, b.begun = first.data, true
+		}
+		if n := copy(p, b.left); n > 0 {
+			b.left = b.left[n:]
+			return n, nil
+		}
+		if first.err != nil {
+			return 0, first.err
+		}
+		if int64(len(first.data)) < first.length {
+			return 0, fmt.Errorf("%w: %d bytes of %s where the list of objects says %d", replica.ErrDamaged,
+				first.offset+int64(len(first.data)), first.object.Key(), first.object.Size)
+		}
+		b.drop()
+	}
+	return 0, io.EOF
+}
+
+// drop gives the first block's memory back.
+func (b *fetched) drop() {
+	b.fetcher.room.Release(b.blocks[0].length)
+	b.blocks[0].data = nil
+	b.blocks, b.begun, b.left = b.blocks[1:], false, nil
+}
+
+// Close implements io.Closer: what was not read is given up.
+func (b *fetched) Close() error {
+	for len(b.blocks) > 0 {
+		<-b.blocks[0].done
+		b.drop()
+	}
+	return nil
+}
