@@ -156,7 +156,7 @@ func (w *unpacking) unpack(r *Reader) {
 func (r *Reader) unpack(p *parcel) (err error) {
 	defer r.recoverDamage(&err)
 	if err := p.unpack(int(r.header.PageSize)); err != nil {
-		return r.fault(err)
+		return damaged(r.object.Key(), err)
 	}
 	return nil
 }

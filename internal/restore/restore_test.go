@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
+	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
 func TestRunRestoresARealDatabase(t *testing.T) {
@@ -282,6 +284,22 @@ func TestRunTellsItsProgress(t *testing.T) {
 	if last.Objects != 2 || last.ObjectsTotal != 2 || last.Bytes != last.BytesTotal || last.Bytes != result.Fetched {
 		t.Errorf("at the end %+v, fetched %d", last, result.Fetched)
 	}
+}
+
+// TestADiskWithoutRoomIsSaidFirst restores a database that has grown beyond all
+// disks by its last object.
+func TestADiskWithoutRoomIsSaidFirst(t *testing.T) {
+	h := newHistory(t, 65536)
+	h.ship(image(65536, 2, 1), true)
+	const commit = 1<<32 - 1
+	d := replica.Draft{Min: 2, Max: 2, Created: at(2), Writer: writer, Position: wal.Position{PageSize: 65536, Commit: commit}}
+	mustPut(t, h.replica, d, func(emit func(uint32, []byte) error) error { return emit(1, image(65536, 1, 2)) })
+	dir := t.TempDir()
+	_, err := restore.Run(t.Context(), h.replica, restore.Options{Output: filepath.Join(dir, "out.db")})
+	if !errors.Is(err, restore.ErrNoSpace) || !strings.Contains(err.Error(), dir+" has ") || !strings.Contains(err.Error(), fmt.Sprint(int64(commit)*65536)) {
+		t.Errorf("got %v, want %v, the directory and the bytes", err, restore.ErrNoSpace)
+	}
+	assertFiles(t, dir)
 }
 
 // TestAnObjectOfAnotherHistoryIsNoticed puts a sound object of another database in

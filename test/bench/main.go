@@ -93,6 +93,7 @@ var rows = []row{
 	{"lag", (*bench).lag},
 	{"insert", (*bench).insert},
 	{"restore", (*bench).snapshotAndRestore},
+	{"chain", (*bench).chain},
 	{"delta", (*bench).delta},
 	{"memory", (*bench).memory},
 	{"view", (*bench).view},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,8 +16,10 @@ type product interface {
 	name() string
 	// start begins to replicate the site's database through its proxy.
 	start(s *site, speed speed) (*process, error)
-	// restore restores the newest state to out, without the proxy.
-	restore(ctx context.Context, s *site, out string) error
+	// restore restores the newest state to out, from a store at endpoint.
+	restore(ctx context.Context, s *site, endpoint, out string) error
+	// path is that of the site's replica in its container.
+	path(s *site) string
 	// forget drops what the product keeps of the site outside of its directory.
 	forget(ctx context.Context, s *site)
 }
@@ -48,8 +51,10 @@ func (h holdfast) start(s *site, speed speed) (*process, error) {
 	return start(h.environ(s), filepath.Join(s.dir, "holdfast.log"), filepath.Join(h.bin, "holdfast-worker"), "--config", config)
 }
 
-func (h holdfast) restore(ctx context.Context, s *site, out string) error {
-	root := fmt.Sprintf("abs://%s@%s/r/%s?endpoint=%s", h.at.Account, s.container, s.name, h.at.Blob)
+func (holdfast) path(s *site) string { return "r/" + s.name }
+
+func (h holdfast) restore(ctx context.Context, s *site, endpoint, out string) error {
+	root := fmt.Sprintf("abs://%s@%s/%s?endpoint=%s", h.at.Account, s.container, h.path(s), url.QueryEscape(endpoint))
 	return execute(ctx, h.environ(s), filepath.Join(h.bin, "holdfast"), "restore", root, "-o", out)
 }
 
@@ -80,8 +85,10 @@ func (l litestream) start(s *site, speed speed) (*process, error) {
 	return start(l.environ(s), filepath.Join(s.dir, "litestream.log"), l.program(), "replicate", "-config", config)
 }
 
-func (l litestream) restore(ctx context.Context, s *site, out string) error {
-	config, err := l.config(s, l.at.Blob, byDefault)
+func (litestream) path(*site) string { return "r" }
+
+func (l litestream) restore(ctx context.Context, s *site, endpoint, out string) error {
+	config, err := l.config(s, endpoint, byDefault)
 	if err != nil {
 		return err
 	}

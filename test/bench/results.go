@@ -53,6 +53,11 @@ var (
 	noTarget  = target{}
 )
 
+// ofPeer is a target for the ratio of Holdfast's time to the peer's.
+func ofPeer(limit float64) target {
+	return target{fmt.Sprintf("<= %g of peer", limit), func(l *line) bool { return l.Ratio <= limit }}
+}
+
 func atMost(limit float64, text string) target {
 	return target{text, func(l *line) bool { return l.Measured <= limit }}
 }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/blob/azure"
+	"github.com/holdfast-db/holdfast/internal/blob/driver"
+	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/ship"
+	"github.com/holdfast-db/holdfast/internal/source"
+)
+
+// What a chain is made of.
+const (
+	chainBase  = 84.0 / 1024 // GiB
+	chainLinks = 1200
+	chainAway  = 20 * time.Millisecond
+)
+
+// chain measures the way back of a database of which each small transaction is an
+// object of its own, with the store near and away. Both products read objects of
+// the same content.
+func (b *bench) chain(ctx context.Context) error {
+	b.results.begin(fmt.Sprintf("A snapshot of %s and %d small objects", size(b.bytes(chainBase)), chainLinks))
+	template, err := b.template(ctx, chainBase)
+	if err != nil {
+		return err
+	}
+	s, err := b.newSite(ctx, template, chainAway)
+	if err != nil {
+		return err
+	}
+	defer s.remove()
+	for _, p := range b.products {
+		if err := s.link(ctx, p.path(s)); err != nil {
+			return err
+		}
+	}
+	for _, store := range []struct{ what, endpoint string }{
+		{"restore", b.at.Blob},
+		{fmt.Sprintf("restore, the store %v away", chainAway), s.watch.url},
+	} {
+		var took [2][]float64
+		for range b.rounds {
+			for i, p := range b.products {
+				b.progress("chain: %s, %s", p.name(), store.what)
+				out := filepath.Join(s.dir, fmt.Sprintf("restored-%d-%d.db", i, len(took[i])))
+				begin := time.Now()
+				if err := p.restore(ctx, s, store.endpoint, out); err != nil {
+					return err
+				}
+				took[i] = append(took[i], time.Since(begin).Seconds())
+			}
+		}
+		b.results.add(line{Row: "chain", What: store.what, Unit: "s", Holdfast: took[0], Peer: took[1]}, ofPeer(0.5))
+	}
+	return nil
+}
+
+// link ships the site's database to path, and then one small transaction after the
+// other.
+func (s *site) link(ctx context.Context, path string) (err error) {
+	s.bench.progress("chain: shipping %d objects to %s", chainLinks, path)
+	u, err := blob.ParseURL(fmt.Sprintf("abs://%s@%s/%s?endpoint=%s", s.bench.at.Account, s.container, path, url.QueryEscape(s.bench.at.Blob)))
+	if err != nil {
+		return err
+	}
+	store, err := driver.Open(ctx, u, azure.Credentials{Account: s.bench.at.Account, AccountKey: s.bench.key})
+	if err != nil {
+		return err
+	}
+	dir, err := ship.OpenDir(filepath.Join(s.dir, "state-"+filepath.Base(path)), ship.OS)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	shipper, err := ship.New(ship.Options{Name: s.name, URL: u.String(), Writer: "0123456789abcdef0123456789abcdef", Replica: replica.New(store), Log: log}, dir)
+	if err != nil {
+		return err
+	}
+	app, err := sql.Open("sqlite3", "file:"+s.db+"?_busy_timeout=30000")
+	if err != nil {
+		return err
+	}
+	if err := app.PingContext(ctx); err != nil {
+		return err
+	}
+	db, err := source.Open(s.db, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_, e := db.Close()
+		err = errors.Join(err, e, app.Close(), shipper.Close(), dir.Close())
+	}()
+	shipper.Attach(db)
+	for range chainLinks + 1 {
+		if _, err := shipper.Pass(ctx); err != nil {
+			return err
+		}
+		if _, err := app.ExecContext(ctx, "INSERT INTO entries(body) VALUES(?)", markText(0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
