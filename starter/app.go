@@ -18,6 +18,7 @@ import (
 type world struct {
 	environ        []string
 	stdout, stderr io.Writer
+	terminal       bool // stderr is one
 	hostname       func() (string, error)
 	contained      func() bool // whether the host name is one that a container made up
 	now            func() time.Time
@@ -30,6 +31,7 @@ func system() world {
 		environ:   os.Environ(),
 		stdout:    os.Stdout,
 		stderr:    os.Stderr,
+		terminal:  isTerminal(os.Stderr),
 		hostname:  os.Hostname,
 		contained: func() bool { return config.Contained("/", os.LookupEnv) },
 		now:       time.Now,
@@ -72,7 +74,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// restore has an --output of its own: the file.
-	root.PersistentFlags().VarP(choice{&a.output, []string{"text", "json"}}, "output", "o", "text or json")
+	root.PersistentFlags().VarP(choice{&a.output, "format", []string{"text", "json"}}, "output", "o", "text or json")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON; the same as --output json")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
@@ -120,6 +122,7 @@ func either(c *cobra.Command, one, other string) error {
 // choice is a flag with a fixed set of values.
 type choice struct {
 	value *string
+	kind  string // what the values are
 	among []string
 }
 
@@ -143,7 +146,7 @@ func (c choice) Set(s string) error {
 }
 
 // Type names the value in the help.
-func (c choice) Type() string { return "format" }
+func (c choice) Type() string { return c.kind }
 
 // hide keeps secrets out of everything that is printed from now on.
 func (a *app) hide(secrets []string) {

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +27,9 @@ import (
 // restoring is what the flags of restore say.
 type restoring struct {
 	config, output, txid, at string
-	force                    bool
+	integrity, mode, owner   string
+
+	force, ifAbsent, ifReplica, dryRun bool
 }
 
 // restored is the answer of restore as JSON has it.
@@ -36,6 +42,7 @@ type restored struct {
 	Objects int        `json:"objects"`
 	Fetched int64      `json:"fetched_bytes"`
 	Took    float64    `json:"took_seconds"`
+	Skipped string     `json:"skipped,omitempty"` // why nothing was restored
 }
 
 func (a *app) restore() *cobra.Command {
@@ -46,32 +53,69 @@ func (a *app) restore() *cobra.Command {
 		Long: `Put a database back, as it was at some moment: the latest one, one TXID, or the last state before a time.
 
 With a URL it needs neither Temporal nor a worker; with the NAME of a registered database it asks Temporal for the
-URL. The file appears under its name only when it is complete and checked. Here -o is the file; --json prints JSON.`,
+URL. The file appears under its name only when it is complete and checked. Here -o is the file; --json prints JSON.
+
+Before an application starts that may have lost its disk, or may be new:
+  holdfast restore URL -o FILE --if-absent --if-replica-exists`,
 		Example: `  holdfast restore abs://account@backups/prod/shop -o shop.db
-  holdfast restore shop -o shop.db --at 2026-03-01T09:30:00Z`,
+  holdfast restore shop -o shop.db --at 2026-03-01T09:30:00Z
+  holdfast restore shop -o shop.db --at "10m ago" --dry-run`,
 		Args: arguments("URL or NAME", 1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			target, err := r.target(c)
+			opts, err := r.options(c, a.now())
 			if err != nil {
 				return err
 			}
-			if r.output == "" {
-				return usage(c, "the output is missing, say -o FILE")
-			}
-			return a.doRestore(c.Context(), r, args[0], target)
+			return a.doRestore(c.Context(), r, args[0], opts)
 		},
 	}
 	flags := c.Flags()
 	flags.VarP(&once{text: &r.output}, "output", "o", "file to restore to")
 	flags.StringVar(&r.txid, "txid", "", "the state at this TXID, 16 hex digits as status prints it")
-	flags.StringVar(&r.at, "at", "", "the last state before this time, in RFC 3339 such as 2026-03-01T09:30:00Z")
+	flags.StringVar(&r.at, "at", "", "the last state before this time, in RFC 3339 such as 2026-03-01T09:30:00Z, or \"10m ago\"")
 	flags.BoolVar(&r.force, "force", false, "replace what is there, with its log")
+	flags.BoolVar(&r.ifAbsent, "if-absent", false, "do nothing, and succeed, if the file is there")
+	flags.BoolVar(&r.ifReplica, "if-replica-exists", false, "do nothing, and succeed, if the replica is empty")
+	flags.BoolVar(&r.dryRun, "dry-run", false, "print what would be read, and restore nothing")
+	flags.Var(choice{&r.integrity, "check", []string{"quick", "full"}}, "integrity", "let SQLite check the file before it gets its name: quick or full")
+	flags.StringVar(&r.mode, "mode", "", "permissions of the file, such as 0640 (default: those of a replaced file, or 0600)")
+	flags.StringVar(&r.owner, "owner", "", "owner of the file, as USER or USER:GROUP, names or numbers")
 	flags.StringVar(&r.config, "config", "", "configuration file, for the azure settings (default: holdfast.yml, /etc/holdfast/holdfast.yml)")
 	return c
 }
 
+// options says what is to be restored, and how.
+func (r restoring) options(c *cobra.Command, now time.Time) (opts restore.Options, err error) {
+	if r.output == "" && !r.dryRun {
+		return opts, usage(c, "the output is missing, say -o FILE")
+	}
+	if err := either(c, "if-absent", "force"); err != nil {
+		return opts, err
+	}
+	opts.Force, opts.Integrity = r.force, restore.Integrity(r.integrity)
+	if opts.Output, err = filepath.Abs(r.output); err != nil {
+		return opts, err
+	}
+	if opts.Target, err = r.target(c, now); err != nil {
+		return opts, err
+	}
+	if c.Flags().Changed("mode") {
+		mode, err := strconv.ParseUint(r.mode, 8, 32)
+		if err != nil || mode == 0 || mode > 0o777 {
+			return opts, usageHint(c, fmt.Sprintf("--mode: got %q", r.mode), "write up to four octal digits such as 0640")
+		}
+		opts.Mode = fs.FileMode(mode)
+	}
+	if c.Flags().Changed("owner") {
+		if opts.Owner, err = parseOwner(r.owner); err != nil {
+			return opts, usageHint(c, fmt.Sprintf("--owner: %v", err), "write USER or USER:GROUP, names or numbers")
+		}
+	}
+	return opts, nil
+}
+
 // target says which state is wanted.
-func (r restoring) target(c *cobra.Command) (t plan.Target, err error) {
+func (r restoring) target(c *cobra.Command, now time.Time) (t plan.Target, err error) {
 	if err := either(c, "txid", "at"); err != nil {
 		return t, err
 	}
@@ -81,14 +125,77 @@ func (r restoring) target(c *cobra.Command) (t plan.Target, err error) {
 			return t, usageHint(c, fmt.Sprintf("--txid: got %q", r.txid), "write the 16 hex digits that status prints")
 		}
 	case c.Flags().Changed("at"):
-		if t.At, err = time.Parse(time.RFC3339, r.at); err != nil {
-			return t, usageHint(c, fmt.Sprintf("--at: got %q", r.at), "write RFC 3339 such as 2026-03-01T09:30:00Z")
+		if t.At, err = parseAt(r.at, now); err != nil {
+			return t, usageHint(c, fmt.Sprintf("--at: got %q", r.at), "write RFC 3339 such as 2026-03-01T09:30:00Z, or a time ago such as \"10m ago\" or \"2d ago\"")
 		}
 	}
 	return t, nil
 }
 
-func (a *app) doRestore(ctx context.Context, r restoring, from string, target plan.Target) error {
+// parseAt reads a time, or how long ago it was.
+func parseAt(text string, now time.Time) (time.Time, error) {
+	ago, ok := strings.CutSuffix(strings.TrimSpace(text), "ago")
+	if !ok {
+		return time.Parse(time.RFC3339, text)
+	}
+	ago = strings.TrimSpace(ago)
+	var long time.Duration
+	var err error
+	if days, ok := strings.CutSuffix(ago, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		long = time.Duration(n) * 24 * time.Hour
+	} else {
+		long, err = time.ParseDuration(ago)
+	}
+	if err == nil && long < 0 {
+		err = errors.New("not in the past")
+	}
+	return now.Add(-long), err
+}
+
+// parseOwner reads USER or USER:GROUP. Without a group it is the user's own; of a
+// number that nobody has as a name, the same number.
+func parseOwner(text string) (*restore.Owner, error) {
+	name, group, hasGroup := strings.Cut(text, ":")
+	o := &restore.Owner{}
+	known, err := user.Lookup(name)
+	if err != nil {
+		known, err = user.LookupId(name)
+	}
+	if err != nil {
+		if o.User, err = parseID(name); err != nil {
+			return nil, fmt.Errorf("there is no user %q", name)
+		}
+		known = &user.User{Uid: name, Gid: name}
+	}
+	if o.User, err = parseID(known.Uid); err != nil {
+		return nil, err
+	}
+	if !hasGroup {
+		o.Group, err = parseID(known.Gid)
+		return o, err
+	}
+	if g, err := user.LookupGroup(group); err == nil {
+		group = g.Gid
+	}
+	if o.Group, err = parseID(group); err != nil {
+		return nil, fmt.Errorf("there is no group %q", group)
+	}
+	return o, nil
+}
+
+func parseID(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	return int(n), err
+}
+
+func (a *app) doRestore(ctx context.Context, r restoring, from string, opts restore.Options) error {
+	if _, err := os.Lstat(opts.Output); r.ifAbsent && err == nil {
+		return a.emit(restored{Output: opts.Output, Skipped: "the file is there"}, func(w io.Writer) {
+			fmt.Fprintf(w, "%s is there: nothing restored\n", opts.Output)
+		})
+	}
 	settings, err := a.settings(r.config)
 	if err != nil {
 		return err
@@ -101,24 +208,76 @@ func (a *app) doRestore(ctx context.Context, r restoring, from string, target pl
 	if err != nil {
 		return err
 	}
-	output, err := filepath.Abs(r.output)
+	if r.dryRun {
+		err = a.preview(ctx, source, url, opts.Target)
+	} else {
+		err = a.bringBack(ctx, source, url, opts)
+	}
+	switch {
+	case errors.Is(err, plan.ErrEmpty) && r.ifReplica:
+		return a.emit(restored{Output: opts.Output, Replica: url, Skipped: "the replica is empty"}, func(w io.Writer) {
+			fmt.Fprintf(w, "there is no replica at %s: nothing restored\n", url)
+		})
+	case errors.Is(err, plan.ErrEmpty):
+		return fmt.Errorf("there is no replica at %s; check the URL, to which a database's name belongs", url)
+	case errors.Is(err, restore.ErrExists):
+		return &fault{statusFailed, typeExists, err}
+	}
+	return err
+}
+
+// bringBack restores, telling how far it is.
+func (a *app) bringBack(ctx context.Context, source *replica.Replica, url string, opts restore.Options) error {
+	begun := a.now()
+	if !a.asJSON() {
+		progress := newBar(a.stderr, a.terminal, a.now)
+		defer progress.end()
+		opts.Progress = progress.tell
+	}
+	res, err := restore.Run(ctx, source, opts)
 	if err != nil {
 		return err
 	}
-	begun := a.now()
-	res, err := restore.Run(ctx, source, restore.Options{Output: output, Target: target, Force: r.force})
-	switch {
-	case errors.Is(err, restore.ErrExists):
-		return &fault{statusFailed, typeExists, err}
-	case errors.Is(err, plan.ErrEmpty):
-		return fmt.Errorf("there is no replica at %s; check the URL, to which a database's name belongs", url)
-	case err != nil:
-		return err
-	}
-	v := restored{output, url, res.TXID.String(), instant(res.Created), res.Bytes, res.Objects, res.Fetched, a.now().Sub(begun).Seconds()}
+	v := restored{opts.Output, url, res.TXID.String(), instant(res.Created), res.Bytes, res.Objects, res.Fetched, a.now().Sub(begun).Seconds(), ""}
 	return a.emit(v, func(w io.Writer) {
 		fmt.Fprintf(w, "restored %s: txid %s of %s, %s from %d objects in %.1f s\n",
 			v.Output, v.TXID, pointed(v.Created), mebibytes(v.Bytes), v.Objects, v.Took)
+	})
+}
+
+// previewed is the answer of restore --dry-run as JSON has it.
+type previewed struct {
+	Replica string            `json:"replica"`
+	TXID    string            `json:"txid"`
+	Created *time.Time        `json:"created"`
+	Bytes   int64             `json:"fetched_bytes"`
+	Objects []previewedObject `json:"objects"`
+}
+
+type previewedObject struct {
+	Key     string     `json:"key"`
+	Bytes   int64      `json:"bytes"`
+	Created *time.Time `json:"created"`
+}
+
+// preview prints which objects would be read.
+func (a *app) preview(ctx context.Context, source *replica.Replica, url string, target plan.Target) error {
+	chain, err := restore.Choose(ctx, source, target)
+	if err != nil {
+		return err
+	}
+	last := chain[len(chain)-1]
+	v := previewed{Replica: url, TXID: last.Max.String(), Created: instant(last.Created)}
+	var rows [][]string
+	for _, f := range chain {
+		o := previewedObject{replica.Key(f.Level, f.Min, f.Max), f.Size, instant(f.Created)}
+		v.Bytes += f.Size
+		v.Objects = append(v.Objects, o)
+		rows = append(rows, []string{o.Key, mebibytes(o.Bytes), stamp(f.Created)})
+	}
+	return a.emit(v, func(w io.Writer) {
+		table(w, []string{"OBJECT", "SIZE", "CREATED"}, rows)
+		fmt.Fprintf(w, "would restore txid %s of %s, reading %s from %d objects\n", v.TXID, pointed(v.Created), mebibytes(v.Bytes), len(chain))
 	})
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/holdfast-db/holdfast/internal/blob/file"
 	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/restore"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
 	"github.com/holdfast-db/holdfast/internal/wal"
 	"github.com/holdfast-db/holdfast/workflows"
@@ -115,4 +118,106 @@ func TestRestoreByNameAsksForTheReplica(t *testing.T) {
 		t.Errorf("asked %q, got %v", f.asked, doc)
 	}
 	mustFail(t, invoke(t, &fakeFleet{}, nil, "restore", "shop", "-o", "out.db"), statusFailed, "restore by its URL")
+}
+
+func mustDecode(t *testing.T, text string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+}
+
+func TestRestoreBeforeAnApplicationStarts(t *testing.T) {
+	url, states := mustReplica(t)
+	output := filepath.Join(t.TempDir(), "out.db")
+	flags := []string{"-o", output, "--if-absent", "--if-replica-exists"}
+
+	got := mustSucceed(t, invoke(t, nil, nil, append([]string{"restore", "file://" + t.TempDir()}, flags...)...))
+	if _, err := os.Stat(output); !os.IsNotExist(err) || !strings.Contains(got, "there is no replica at file://") {
+		t.Errorf("of an empty replica: got %q, %v", got, err)
+	}
+	got = mustSucceed(t, invoke(t, nil, nil, append([]string{"restore", url}, flags...)...))
+	if restored, err := os.ReadFile(output); err != nil || !bytes.Equal(restored, states[1]) {
+		t.Errorf("got %q, and not the latest state: %v", got, err)
+	}
+	if err := os.WriteFile(output, []byte("the application went on"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got = mustSucceed(t, invoke(t, nil, nil, append([]string{"restore", url}, flags...)...))
+	if b, err := os.ReadFile(output); err != nil || string(b) != "the application went on" || got != output+" is there: nothing restored\n" {
+		t.Errorf("got %q, %q, %v", got, b, err)
+	}
+	var answer restored
+	mustDecode(t, mustSucceed(t, invoke(t, nil, nil, append([]string{"restore", url, "--json"}, flags...)...)), &answer)
+	if answer.Skipped != "the file is there" || answer.Output != output {
+		t.Errorf("got %+v", answer)
+	}
+}
+
+func TestRestoreSaysWhatItWouldRead(t *testing.T) {
+	url, _ := mustReplica(t)
+	got := mustSucceed(t, invoke(t, nil, nil, "restore", url, "--dry-run"))
+	for _, want := range []string{"OBJECT ", "ltx/0/0000000000000002-0000000000000002.ltx  0.0 MiB  2026-03-01T09:30:02Z\n", "would restore txid 0000000000000002 of 2026-03-01T09:30:02Z, reading 0.0 MiB from "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	var answer previewed
+	mustDecode(t, mustSucceed(t, invoke(t, nil, nil, "restore", url, "--dry-run", "--txid", "0000000000000001", "--json")), &answer)
+	if answer.TXID != "0000000000000001" || len(answer.Objects) != 1 || answer.Bytes != answer.Objects[0].Bytes || answer.Bytes == 0 {
+		t.Errorf("got %+v", answer)
+	}
+}
+
+func TestRestoreDressesTheFile(t *testing.T) {
+	url, _ := mustReplica(t)
+	output := filepath.Join(t.TempDir(), "out.db")
+	owner := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
+	mustSucceed(t, invoke(t, nil, nil, "restore", url, "-o", output, "--mode", "0640", "--owner", owner, "--integrity", "full"))
+	info, err := os.Stat(output)
+	if err != nil || info.Mode() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	for _, row := range []struct{ flag, value, want string }{
+		{"--mode", "rw-r-----", `--mode: got "rw-r-----"; write up to four octal digits`},
+		{"--mode", "0", `--mode: got "0"`},
+		{"--owner", "nobody-of-that-name", `there is no user "nobody-of-that-name"; write USER or USER:GROUP`},
+		{"--owner", owner + "x", "there is no group"},
+		{"--integrity", "some", "no such check; write quick or full"},
+		{"--at", "10 minutes ago", `--at: got "10 minutes ago"; write RFC 3339`},
+		{"--at", "-1h ago", `--at: got "-1h ago"`},
+	} {
+		mustFail(t, invoke(t, nil, nil, "restore", url, "-o", output, "--force", row.flag+"="+row.value), statusUsage, row.want)
+	}
+}
+
+func TestTimesAgo(t *testing.T) {
+	for text, want := range map[string]time.Duration{"10m ago": 10 * time.Minute, "1h30m ago": 90 * time.Minute, "2d ago": 48 * time.Hour, "0s ago": 0, " 5s  ago": 5 * time.Second} {
+		if got, err := parseAt(text, now); err != nil || now.Sub(got) != want {
+			t.Errorf("%q: got %v, %v; want %v before %v", text, got, err, want, now)
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	at := now
+	for _, row := range []struct {
+		terminal bool
+		want     string
+	}{
+		{true, "\r[======                  ] 1.0 MiB of 4.0 MiB, 1 of 3 objects, 0.1 MiB/s, 30s left\x1b[K\r\x1b[K"},
+		{false, "restoring: 1.0 MiB of 4.0 MiB, 1 of 3 objects, 0.1 MiB/s, 30s left\n"},
+	} {
+		var out bytes.Buffer
+		b := newBar(&out, row.terminal, func() time.Time { return at })
+		p := restore.Progress{Objects: 1, ObjectsTotal: 3, Bytes: 1 << 20, BytesTotal: 4 << 20}
+		b.tell(p) // too early
+		at = at.Add(10 * time.Second)
+		b.tell(p)
+		b.tell(p)
+		b.end()
+		if out.String() != row.want {
+			t.Errorf("on a terminal %v: got %q, want %q", row.terminal, out.String(), row.want)
+		}
+	}
 }

@@ -73,7 +73,7 @@ func NewReader(body io.ReadCloser, o Object) (_ *Reader, err error) {
 	r.buffer = bufio.NewReaderSize(r.body, 64<<10)
 	first, err := r.buffer.Peek(ltx.HeaderSize)
 	if err == nil { // else the decoder says what is wrong
-		r.checksum.Write(first) //nolint:errcheck // never fails
+		_, _ = r.checksum.Write(first) // never fails
 	}
 	r.dec = ltx.NewDecoder(r.buffer)
 	r.dec.SetRetainPageIndex(false)

@@ -92,7 +92,7 @@ func (o *output) inspect() error {
 
 // createImage creates the file that becomes the output, after removing what
 // restores to the same output have left behind when they were killed.
-func (o *output) createImage() (*image, error) {
+func (o *output) createImage(opts Options) (*image, error) {
 	pattern := "." + filepath.Base(o.path) + ".holdfast-restore-"
 	removeLeftovers(filepath.Dir(o.path), pattern)
 	f, err := os.CreateTemp(filepath.Dir(o.path), pattern+"*")
@@ -104,27 +104,35 @@ func (o *output) createImage() (*image, error) {
 		img.discard()
 		return nil, err
 	}
-	if err := o.inherit(f); err != nil {
+	if err := o.dress(f, opts); err != nil {
 		img.discard()
 		return nil, err
 	}
 	return img, nil
 }
 
-// inherit gives f the mode and the owner of the file that it will replace, so
-// that who could use that can go on. A new file is its creator's alone.
-func (o *output) inherit(f *os.File) error {
-	if o.old == nil {
-		return nil
-	}
-	old, ok := o.old.Sys().(*syscall.Stat_t)
-	if ok && (int(old.Uid) != os.Getuid() || int(old.Gid) != os.Getgid()) {
-		if err := f.Chown(int(old.Uid), int(old.Gid)); err != nil {
-			return fmt.Errorf("give the file to the owner of the old one, user %d group %d: %w; run as that user, or restore to another path",
-				old.Uid, old.Gid, err)
+// dress gives f the mode and the owner that opts say, else those of the file that
+// it will replace, so that who could use that can go on. A new file is its
+// creator's alone.
+func (o *output) dress(f *os.File, opts Options) error {
+	owner, mode := opts.Owner, opts.Mode
+	if o.old != nil {
+		if old, ok := o.old.Sys().(*syscall.Stat_t); ok && owner == nil {
+			owner = &Owner{int(old.Uid), int(old.Gid)}
+		}
+		if mode == 0 {
+			mode = o.old.Mode().Perm()
 		}
 	}
-	return f.Chmod(o.old.Mode().Perm())
+	if owner != nil && *owner != (Owner{os.Getuid(), os.Getgid()}) {
+		if err := f.Chown(owner.User, owner.Group); err != nil {
+			return fmt.Errorf("give the file to user %d, group %d: %w; run as that user, or restore to another path", owner.User, owner.Group, err)
+		}
+	}
+	if mode == 0 {
+		return nil
+	}
+	return f.Chmod(mode)
 }
 
 // publish gives the finished file at temp the output's name.

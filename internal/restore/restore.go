@@ -47,9 +47,16 @@ type Options struct {
 	Target plan.Target
 	Force  bool // replace what is at Output, with its -wal, -shm and -journal
 
+	Integrity Integrity   // what SQLite is asked before the file gets its name
+	Mode      fs.FileMode // permissions; 0 for those of a replaced file, or the creator's alone
+	Owner     *Owner      // nil for that of a replaced file, or the creator
+
 	// Progress is called, when it is set, for each object and for each MiB.
 	Progress func(Progress)
 }
+
+// Owner is whom a file belongs to.
+type Owner struct{ User, Group int }
 
 // Progress is how far a restore has come.
 type Progress struct {
@@ -87,15 +94,11 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err != nil {
 		return Result{}, err
 	}
-	objects, err := r.All(ctx)
+	chain, want, err := choose(ctx, r, opts.Target)
 	if err != nil {
 		return Result{}, err
 	}
-	chain, err := plan.Restore(replica.Files(objects), opts.Target)
-	if err != nil {
-		return Result{}, err
-	}
-	img, err := out.createImage()
+	img, err := out.createImage(opts)
 	if err != nil {
 		return Result{}, err
 	}
@@ -105,7 +108,10 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err := a.applyAll(ctx, chain); err != nil {
 		return Result{}, err
 	}
-	if err := img.finish(digestOf(objects, last)); err != nil {
+	if err := img.finish(want); err != nil {
+		return Result{}, err
+	}
+	if err := opts.Integrity.run(img.path()); err != nil {
 		return Result{}, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -120,15 +126,33 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	}, nil
 }
 
-// digestOf returns the digest of the whole database that the object behind f
-// names; 0 if it names none.
-func digestOf(objects []replica.Object, f plan.File) digest.Digest {
+// choose lists the replica's objects and returns those that lead to the target, in
+// the order of their TXIDs, and the digest of what they lead to, 0 if none is known.
+func choose(ctx context.Context, r *replica.Replica, target plan.Target) (chain []plan.File, want digest.Digest, err error) {
+	objects, err := r.All(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	chain, err = plan.Restore(replica.Files(objects), target)
+	if err != nil {
+		return nil, 0, err
+	}
 	for _, o := range objects {
-		if o.File == f {
-			return o.Digest
+		if o.File == chain[len(chain)-1] {
+			want = o.Digest
 		}
 	}
-	return 0
+	return chain, want, nil
+}
+
+// Choose returns the objects that Run would read for target, in the order of their
+// TXIDs.
+func Choose(ctx context.Context, r *replica.Replica, target plan.Target) ([]plan.File, error) {
+	chain, _, err := choose(ctx, r, target)
+	if err != nil {
+		return nil, fmt.Errorf("restore %s: %w%s", describe(target), err, hint(err))
+	}
+	return chain, nil
 }
 
 // applier writes the objects of a chain into an image, the newest first: what a
