@@ -196,15 +196,7 @@ func (a *app) doRestore(ctx context.Context, r restoring, from string, opts rest
 			fmt.Fprintf(w, "%s is there: nothing restored\n", opts.Output)
 		})
 	}
-	settings, err := a.settings(r.config)
-	if err != nil {
-		return err
-	}
-	url, err := a.locate(ctx, from)
-	if err != nil {
-		return err
-	}
-	source, err := a.open(ctx, settings, url)
+	source, url, err := a.source(ctx, r.config, from)
 	if err != nil {
 		return err
 	}
@@ -219,7 +211,7 @@ func (a *app) doRestore(ctx context.Context, r restoring, from string, opts rest
 			fmt.Fprintf(w, "there is no replica at %s: nothing restored\n", url)
 		})
 	case errors.Is(err, plan.ErrEmpty):
-		return fmt.Errorf("there is no replica at %s; check the URL, to which a database's name belongs", url)
+		return noReplica(url)
 	case errors.Is(err, restore.ErrExists):
 		return &fault{statusFailed, typeExists, err}
 	}
@@ -279,6 +271,23 @@ func (a *app) preview(ctx context.Context, source *replica.Replica, url string, 
 		table(w, []string{"OBJECT", "SIZE", "CREATED"}, rows)
 		fmt.Fprintf(w, "would restore txid %s of %s, reading %s from %d objects\n", v.TXID, pointed(v.Created), mebibytes(v.Bytes), len(chain))
 	})
+}
+
+func noReplica(url string) error {
+	return fmt.Errorf("there is no replica at %s; check the URL, to which a database's name belongs", url)
+}
+
+// source opens the replica that from names, which is a URL or a database.
+func (a *app) source(ctx context.Context, config, from string) (r *replica.Replica, url string, err error) {
+	settings, err := a.settings(config)
+	if err != nil {
+		return nil, "", err
+	}
+	if url, err = a.locate(ctx, from); err != nil {
+		return nil, "", err
+	}
+	r, err = a.open(ctx, settings, url)
+	return r, url, err
 }
 
 // locate returns the URL of a replica: from itself, or that of a registered
