@@ -45,7 +45,11 @@ func (t Target) resolve(files []File) (ltx.TXID, error) {
 	case t.TXID != 0:
 		return t.TXID, checkTXID(files, t.TXID)
 	case !t.At.IsZero():
-		return lastBefore(files, t.At)
+		last, err := lastBefore(files, t.At)
+		if err == nil {
+			err = checkNext(files, last)
+		}
+		return last, err
 	}
 	var last ltx.TXID
 	for _, f := range files {
@@ -99,6 +103,24 @@ func lastBefore(files []File, at time.Time) (ltx.TXID, error) {
 			ErrTarget, timestamp(at), timestamp(first))
 	}
 	return last, nil
+}
+
+// checkNext finds that what follows last is missing: it may be of before the time
+// that was asked for, and last not the answer. A merge of it with later ones says
+// no more either, but was made on purpose.
+func checkNext(files []File, last ltx.TXID) error {
+	further := false
+	for _, f := range files {
+		if f.covers(last + 1) {
+			return nil
+		}
+		further = further || f.Max > last
+	}
+	if !further {
+		return nil
+	}
+	missing := nextAfter(files, last) - 1
+	return fmt.Errorf("%w; one of them may be of before that time", &GapError{Min: last + 1, Max: missing, Target: missing})
 }
 
 // noSnapshot says from where on states can be restored.

@@ -55,6 +55,8 @@ func TestRestore(t *testing.T) {
 		{name: "the missing transaction itself", have: "s:1-4 0:6-6", target: txid(5), wantErr: plan.ErrGap},
 		{name: "missing transaction on the way to the latest", have: "s:1-4 0:6-6", wantErr: plan.ErrGap},
 		{name: "missing transaction on the way to a time", have: "s:1-4 0:6-6", target: before(100), wantErr: plan.ErrGap},
+		{name: "missing transaction after the last one before a time", have: "s:1-4 0:5-5 0:7-7", target: before(5.5), wantErr: plan.ErrGap},
+		{name: "the same where it was merged with later ones", have: "s:1-4 0:5-5 1:6-7", target: before(6.5), want: "s:1-4 0:5-5"},
 		{name: "after the last", have: "s:1-4 0:5-5", target: txid(6), wantErr: plan.ErrTarget},
 		{name: "before the first", have: "s:1-4 0:5-5", target: txid(3), wantErr: plan.ErrTarget},
 		{name: "a time before the first", have: "s:1-4 0:5-5", target: before(4), wantErr: plan.ErrTarget},

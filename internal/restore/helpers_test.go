@@ -33,7 +33,10 @@ type history struct {
 }
 
 func newHistory(t testing.TB, pageSize uint32) *history {
-	store := mem.New()
+	return newHistoryIn(t, mem.New(), pageSize)
+}
+
+func newHistoryIn(t testing.TB, store blob.Store, pageSize uint32) *history {
 	return &history{t: t, store: store, replica: replica.New(store), pageSize: pageSize, states: make([][]byte, 1)}
 }
 
