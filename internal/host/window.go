@@ -23,6 +23,13 @@ const (
 	// glance is the same for a window without an interval, which is there to ship a
 	// commit as soon as it can be seen: one takes some microseconds.
 	glance = 2 * time.Millisecond
+
+	// denseBytes of log, gathered while the last pass of such a window was made, tell
+	// that an application writes as fast as it can. What a pass costs it in speed,
+	// for some milliseconds of lag, is shared out then: a rest of breath times what the
+	// pass took, tendEvery at most.
+	denseBytes = 256 << 10
+	breath     = 4
 )
 
 // window runs w. An older one of the same slot, whose worker was thought to be
@@ -106,6 +113,9 @@ type windowRun struct {
 	beat   func(Progress)
 	start  time.Time
 	res    Result
+
+	waited int64         // bytes of log that waited when the last pass began
+	took   time.Duration // the last pass
 }
 
 func (r *windowRun) run(ctx context.Context) (Result, error) {
@@ -118,9 +128,11 @@ func (r *windowRun) run(ctx context.Context) (Result, error) {
 			next = now // a pass before its time does not put off the one after it
 		}
 		next = next.Add(r.window.Interval)
+		begun := time.Now()
 		if err := r.pass(ctx); err != nil {
 			return r.res, err
 		}
+		r.took = time.Since(begun)
 		r.beat(r.res.Progress)
 		if r.res.Reason = r.over(); r.res.Reason != "" {
 			return r.res, nil
@@ -222,12 +234,16 @@ func (r *windowRun) over() Reason {
 // ends the window.
 func (r *windowRun) rest(ctx context.Context, next time.Time) (Reason, error) {
 	eager := r.window.Interval == 0
-	step := tendEvery
+	step, calm := tendEvery, time.Now()
 	if eager {
-		next, step = time.Now().Add(tendEvery), glance
+		next, step = calm.Add(tendEvery), glance
+		if r.waited >= denseBytes {
+			calm = calm.Add(min(tendEvery, breath*r.took))
+		}
+		r.waited = 0
 	}
 	for {
-		if eager && r.pressing() {
+		if eager && r.pressing() && !time.Now().Before(calm) {
 			next = time.Now() // unless the window is over
 		}
 		select {
@@ -254,5 +270,6 @@ func (r *windowRun) pressing() bool {
 	}
 	defer r.slot.unlock()
 	waiting, err := r.slot.tend()
+	r.waited = max(r.waited, waiting.Bytes)
 	return err != nil || waiting.Bytes > r.slot.limit()/pressingShare || waiting.Checkpoint || r.window.Interval == 0 && waiting.Bytes > 0
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -53,12 +54,15 @@ func (b *bench) chain(ctx context.Context) error {
 		for range b.rounds {
 			for i, p := range b.products {
 				b.progress("chain: %s, %s", p.name(), store.what)
-				out := filepath.Join(s.dir, fmt.Sprintf("restored-%d-%d.db", i, len(took[i])))
+				out := filepath.Join(s.dir, "restored.db")
 				begin := time.Now()
 				if err := p.restore(ctx, s, store.endpoint, out); err != nil {
 					return err
 				}
 				took[i] = append(took[i], time.Since(begin).Seconds())
+				if err := os.Remove(out); err != nil {
+					return err
+				}
 			}
 		}
 		b.results.add(line{Row: "chain", What: store.what, Unit: "s", Holdfast: took[0], Peer: took[1]}, ofPeer(0.5))
