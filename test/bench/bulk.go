@@ -102,7 +102,7 @@ func (b *bench) snapshotAndRestore(ctx context.Context) error {
 		copies = append(copies, took)
 	}
 	b.results.add(line{Row: "restore", What: "first snapshot, from the program's start", Unit: "s", Holdfast: snapshots[0], Peer: snapshots[1]}, faster)
-	b.results.add(line{Row: "restore", What: "restore, each its own replica", Unit: "s", Holdfast: restores[0], Peer: restores[1]}, ofPeer(0.25))
+	b.results.add(line{Row: "restore", What: "restore, each its own replica", Unit: "s", Holdfast: restores[0], Peer: restores[1]}, times(4))
 	b.results.add(line{Row: "restore", What: "yardstick: cp and sync of the file", Unit: "s", Nothing: copies}, noTarget)
 	b.results.add(line{Row: "restore", What: "restore, of cp and sync", Unit: "x", Holdfast: over(restores[0], copies)}, atMost(3, "<= 3"))
 	return nil

@@ -27,11 +27,14 @@ const (
 	chainAway  = 20 * time.Millisecond
 )
 
+// links is how many small objects there are.
+func (b *bench) links() int { return max(20, int(chainLinks*min(1, b.size))) }
+
 // chain measures the way back of a database of which each small transaction is an
 // object of its own, with the store near and away. Both products read objects of
 // the same content.
 func (b *bench) chain(ctx context.Context) error {
-	b.results.begin(fmt.Sprintf("A snapshot of %s and %d small objects", size(b.bytes(chainBase)), chainLinks))
+	b.results.begin(fmt.Sprintf("A snapshot of %s and %d small objects", size(b.bytes(chainBase)), b.links()))
 	template, err := b.template(ctx, chainBase)
 	if err != nil {
 		return err
@@ -65,7 +68,7 @@ func (b *bench) chain(ctx context.Context) error {
 				}
 			}
 		}
-		b.results.add(line{Row: "chain", What: store.what, Unit: "s", Holdfast: took[0], Peer: took[1]}, ofPeer(0.5))
+		b.results.add(line{Row: "chain", What: store.what, Unit: "s", Holdfast: took[0], Peer: took[1]}, times(2))
 	}
 	return nil
 }
@@ -73,7 +76,7 @@ func (b *bench) chain(ctx context.Context) error {
 // link ships the site's database to path, and then one small transaction after the
 // other.
 func (s *site) link(ctx context.Context, path string) (err error) {
-	s.bench.progress("chain: shipping %d objects to %s", chainLinks, path)
+	s.bench.progress("chain: shipping %d objects to %s", s.bench.links(), path)
 	u, err := blob.ParseURL(fmt.Sprintf("abs://%s@%s/%s?endpoint=%s", s.bench.at.Account, s.container, path, url.QueryEscape(s.bench.at.Blob)))
 	if err != nil {
 		return err
@@ -107,7 +110,7 @@ func (s *site) link(ctx context.Context, path string) (err error) {
 		err = errors.Join(err, e, app.Close(), shipper.Close(), dir.Close())
 	}()
 	shipper.Attach(db)
-	for range chainLinks + 1 {
+	for range s.bench.links() + 1 {
 		if _, err := shipper.Pass(ctx); err != nil {
 			return err
 		}

@@ -53,9 +53,9 @@ var (
 	noTarget  = target{}
 )
 
-// ofPeer is a target for the ratio of Holdfast's time to the peer's.
-func ofPeer(limit float64) target {
-	return target{fmt.Sprintf("<= %g of peer", limit), func(l *line) bool { return l.Ratio <= limit }}
+// times is a target for how many times as fast as the peer Holdfast is.
+func times(faster float64) target {
+	return target{fmt.Sprintf("<= peer/%g", faster), func(l *line) bool { return l.Ratio <= 1/faster }}
 }
 
 func atMost(limit float64, text string) target {
