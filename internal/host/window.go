@@ -24,10 +24,10 @@ const (
 	// commit as soon as it can be seen: one takes some microseconds.
 	glance = 2 * time.Millisecond
 
-	// denseBytes of log, gathered while the last pass of such a window was made, tell
-	// that an application writes as fast as it can. What a pass costs it in speed,
-	// for some milliseconds of lag, is shared out then: a rest of breath times what the
-	// pass took, tendEvery at most.
+	// denseBytes of log, waiting when a pass of such a window begins, tell that an
+	// application writes as fast as it can. A pass costs it speed then, for some
+	// milliseconds of lag, so a rest of breath times what the pass took follows,
+	// tendEvery at most.
 	denseBytes = 256 << 10
 	breath     = 4
 )

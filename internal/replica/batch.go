@@ -56,8 +56,8 @@ func (r *Reader) Batches(emit func(Batch) error) error {
 	return nil
 }
 
-// sized tells whether the pages' frames say how long they are, as all do since
-// LTX has version 3 of its format.
+// sized tells whether the pages' frames say how long they are, as those of older
+// LTX files do not.
 func (r *Reader) sized() (sized bool, err error) {
 	defer r.recoverDamage(&err)
 	b, err := r.buffer.Peek(ltx.PageHeaderSize)

@@ -32,11 +32,7 @@ func TestALostPutIsNotTakenForTheHeadBeforeIt(t *testing.T) {
 	if err := b.db.Abandon(); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if b.db, err = source.Open(b.path, b.opts.Log); err != nil {
-		t.Fatal(err)
-	}
-	b.ship.Attach(b.db)
+	b.reopen()
 	if out := b.mustPass(); out.SyncedAt.IsZero() {
 		t.Errorf("got %+v, want to be in sync", out)
 	}

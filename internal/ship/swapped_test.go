@@ -35,11 +35,7 @@ func TestSwappedFileIsShipped(t *testing.T) {
 	if err := b.db.Abandon(); err != nil { // as a slot does
 		t.Fatal(err)
 	}
-	var err error
-	if b.db, err = source.Open(b.path, b.opts.Log); err != nil {
-		t.Fatal(err)
-	}
-	b.ship.Attach(b.db)
+	b.reopen()
 	out := b.mustPass()
 	t.Logf("in sync at %v with %d puts, resyncs %v", out.SyncedAt, out.Puts, out.Resyncs)
 	b.mustEqual()

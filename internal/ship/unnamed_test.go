@@ -41,11 +41,7 @@ func TestSwappedFileIsShippedAfterTheStateWasLost(t *testing.T) {
 	if err := b.db.Abandon(); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if b.db, err = source.Open(b.path, b.opts.Log); err != nil {
-		t.Fatal(err)
-	}
-	b.ship.Attach(b.db)
+	b.reopen()
 	b.mustPass()
 	b.mustEqual()
 }
