@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// softTries is how often a log is shipped, copied and offered to the next
-	// writer before the attempt is left to the next pass. A writer that pauses
-	// for some milliseconds now and then lets one of them succeed.
-	softTries = 6
+	// softTries is how often a log is copied and offered to the next writer before
+	// the attempt is left to a later pass. A writer that pauses for a millisecond now
+	// and then lets one of them succeed.
+	softTries = 8
 
 	// roomAgain is when that is tried again though less than checkpointPages were
 	// shipped since the last time.
@@ -33,7 +33,7 @@ const (
 	pinFor = 5 * time.Millisecond
 
 	// tailBytes is how many bytes of pages may have to be read, and kept in memory,
-	// while writers wait.
+	// when a log is offered to the next writer before all of it is shipped.
 	tailBytes = 8 << 20
 )
 
@@ -41,21 +41,29 @@ const (
 type room struct {
 	emptied wal.Position // where the log ended when all of it was copied into the file
 	tried   time.Time
-	size    int64 // of the log after that, in bytes
+	size    int64 // of the log after that, in bytes; 0 if it can be used again from its start
+	seen    int64 // of the log when a pass last ended
 	chased  bool  // whatever was tried softly, the writer was faster
 }
 
-// crowded tells whether the log has grown long, and enough since the last attempt
-// that another one is worth its syncs.
+// crowded tells whether the log will have grown long by the end of the next pass, and
+// has grown enough since the last attempt that another one is worth its syncs. An
+// application that finds its log long checkpoints after each commit, until it can be
+// used again from its start.
 func (s *Shipper) crowded() bool {
 	size, step := s.db.LogSize(), checkpointPages*int64(s.db.PageSize())
+	grown := size - s.room.seen
+	if grown < 0 {
+		grown = size
+	}
+	s.room.seen = size
 	switch {
-	case size < step, s.room.emptied == s.state.Position:
+	case size+max(grown, step/4) < step, s.room.emptied == s.state.Position:
 		return false
 	case size > s.opts.WALLimit, size < s.room.size:
 		return true
 	}
-	return size-s.room.size >= step || time.Since(s.room.tried) >= roomAgain
+	return size-s.room.size >= step/2 || time.Since(s.room.tried) >= roomAgain
 }
 
 // makeRoom lets a log that has grown long be used again from its start. It never
@@ -64,88 +72,115 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 	if !s.crowded() {
 		return nil
 	}
-	tries := softTries
-	if s.room.chased || s.db.LogSize() > s.opts.WALLimit {
-		tries = 1 // the writer makes no pauses: what is shipped in between is small, and costs it its speed
-	}
-	room, err := s.soft(ctx, out, tries)
-	s.room.chased = room == source.Overtaken
+	room, err := s.soft(ctx, out)
 	for try := 0; try < hardTries && err == nil && room == source.Overtaken && s.db.LogSize() > s.opts.WALLimit; try++ {
-		if err = s.hard(ctx, out); errors.Is(err, errLongTail) {
-			room, err = s.soft(ctx, out, 1)
-			continue
+		if room, err = s.hard(ctx, out); !errors.Is(err, errLongTail) {
+			break
 		}
-		break
+		if _, err = s.step(ctx, out); err == nil {
+			room, err = s.db.Checkpoint()
+		}
 	}
 	if errors.Is(err, errAgain) || errors.Is(err, errLongTail) || errors.Is(err, source.ErrMoved) || errors.Is(err, source.ErrBusy) {
 		err = nil // what it was about to ship, the next pass does
 	}
-	if err == nil && room == source.Emptied {
-		s.room.emptied = s.state.Position
-	}
 	s.room.tried, s.room.size = time.Now(), s.db.LogSize()
+	if err == nil && room == source.Emptied {
+		s.room.emptied, s.room.size = s.state.Position, 0
+	}
 	s.markIfDue()
 	return errors.Join(err, s.Save())
 }
 
-// soft ships, copies and renews the lock until nothing was committed meanwhile.
-func (s *Shipper) soft(ctx context.Context, out *Outcome, tries int) (room source.Room, err error) {
-	for range tries {
-		if room, err = s.db.Checkpoint(); room != source.Overtaken || err != nil {
-			return room, err
-		}
-		if _, err := s.step(ctx, out); err != nil {
-			return room, err
-		}
+// soft copies the log and offers it to the next writer until nothing was committed
+// meanwhile. When the last attempts came to nothing, as beside a writer that makes no
+// pauses, it tries but once.
+func (s *Shipper) soft(ctx context.Context, out *Outcome) (room source.Room, err error) {
+	tries := softTries
+	if s.room.chased || s.db.LogSize() > s.opts.WALLimit {
+		tries = 1
 	}
-	return room, nil
+	room, err = s.db.Checkpoint()
+	for try := 0; try < tries && err == nil && room != source.Emptied; try++ {
+		if room == source.Blocked {
+			time.Sleep(time.Millisecond) // an application's own checkpoint may be over then
+		}
+		room, err = s.empty(ctx, out)
+	}
+	if errors.Is(err, errLongTail) {
+		err = nil
+	}
+	s.room.chased = room == source.Overtaken
+	return room, err
 }
 
-// hard does the same while writers wait: for two syncs of the disk, and a tail
-// of the log that is kept in memory and shipped when they go on. A crash before
-// that costs a resync, no more.
-func (s *Shipper) hard(ctx context.Context, out *Outcome) error {
-	before := s.state.Position
-	var c *source.Changeset
-	var tail pages
-	err := s.db.HoldWriters(func() (err error) {
-		if c, err = s.db.Capture(0, s.force()); err != nil {
-			return err
+// hard does the same while writers wait: for two syncs of the disk, and a tail of the
+// log that is kept in memory and shipped when they go on.
+func (s *Shipper) hard(ctx context.Context, out *Outcome) (room source.Room, err error) {
+	var t *tail
+	err = s.db.HoldWriters(func() error {
+		for range insistTries {
+			if t, room, err = s.cut(); room != source.Blocked || err != nil {
+				return err
+			}
+			time.Sleep(time.Millisecond) // one of their own checkpoints may be in the way
 		}
-		if c.Rule != "" || int64(c.PageCount())*int64(s.db.PageSize()) > tailBytes {
-			c = nil
-			return errors.Join(errLongTail, s.db.Dropped())
-		}
-		if err := tail.read(c); err != nil {
-			return errors.Join(err, s.db.Dropped())
-		}
-		if err := s.db.Shipped(c); err != nil {
-			return err
-		}
-		return s.insist()
+		return nil
 	})
-	err = errors.Join(err, s.db.Pin(pinFor))
-	if err != nil && (c == nil || len(tail) < c.PageCount()) {
+	return room, errors.Join(err, s.db.Pin(pinFor), s.putTail(ctx, t, out))
+}
+
+// empty is one attempt to offer the log to the next writer.
+func (s *Shipper) empty(ctx context.Context, out *Outcome) (source.Room, error) {
+	t, room, err := s.cut()
+	return room, errors.Join(err, s.putTail(ctx, t, out))
+}
+
+// tail is what was not shipped of a log that the next writer can start over.
+type tail struct {
+	changes *source.Changeset
+	pages   pages
+	before  wal.Position
+}
+
+// cut copies all of the log into the database file and, unless something was committed
+// meanwhile, lets the next writer start it over. What was not shipped of it is the
+// tail, kept in memory: a crash before that is shipped costs a resync, no more.
+func (s *Shipper) cut() (*tail, source.Room, error) {
+	if behind, err := s.db.Behind(); err != nil || behind > tailBytes {
+		return nil, source.Overtaken, errors.Join(err, errLongTail)
+	}
+	room, err := s.db.CheckpointAhead()
+	if err != nil || room != source.Copied {
+		return nil, room, err
+	}
+	t := &tail{before: s.state.Position}
+	if t.changes, err = s.db.Capture(0, s.force()); err != nil {
+		return nil, source.Blocked, err
+	}
+	if t.changes.Rule != "" || !t.changes.Empties() {
+		return nil, source.Overtaken, s.db.Dropped()
+	}
+	if err := t.pages.read(t.changes); err != nil {
+		return nil, source.Blocked, errors.Join(err, s.db.Dropped())
+	}
+	return t, source.Emptied, s.db.Shipped(t.changes)
+}
+
+// putTail ships t, or spools it if the store is away. nil is nothing.
+func (s *Shipper) putTail(ctx context.Context, t *tail, out *Outcome) error {
+	if t == nil {
+		return nil
+	}
+	err := s.put(ctx, t.changes, t.pages.emit, out)
+	if err == nil {
+		return nil
+	}
+	if storeAway(err) && s.keep(t.changes, t.pages.emit) == nil {
 		return err
 	}
-	if e := s.put(ctx, c, tail.emit, out); e != nil {
-		s.db.Resume(source.Place{Position: before, File: s.state.File})
-		return e
-	}
+	s.db.Resume(source.Place{Position: t.before, File: s.state.File})
 	return err
-}
-
-// insist checkpoints while writers wait, again for as long as one of their own
-// checkpoints may be in the way.
-func (s *Shipper) insist() error {
-	for range insistTries {
-		room, err := s.db.Checkpoint()
-		if room == source.Emptied || err != nil {
-			return err
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return nil
 }
 
 // errLongTail says that writers would have to wait for too many pages.

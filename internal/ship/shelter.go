@@ -68,9 +68,20 @@ func (s *Shipper) spoolAll() error {
 	if c.Empty() {
 		return s.db.Shipped(c)
 	}
-	if size := int64(c.PageCount()) * int64(s.db.PageSize()); s.spool.bytes()+size > spoolLimit {
-		err := fmt.Errorf("%w: %d more bytes would be too many of the application's disk", errSpoolFull, size)
+	if err := s.keep(c, c.Pages); err != nil {
 		return errors.Join(err, s.db.Dropped())
+	}
+	if err := s.db.Shipped(c); err != nil {
+		return err
+	}
+	_, err = s.db.Checkpoint()
+	return err
+}
+
+// keep puts c, whose pages are pages, into the spool.
+func (s *Shipper) keep(c *source.Changeset, pages replica.Pages) error {
+	if size := int64(c.PageCount()) * int64(s.db.PageSize()); s.spool.bytes()+size > spoolLimit {
+		return fmt.Errorf("%w: %d more bytes would be too many of the application's disk", errSpoolFull, size)
 	}
 	next := s.head.Max + 1
 	if last, ok := s.spool.last(); ok {
@@ -78,20 +89,16 @@ func (s *Shipper) spoolAll() error {
 	}
 	d := s.draft(c, next)
 	position := s.state.Position
-	err = s.spool.add(d, c.Pages, func() error {
+	err := s.spool.add(d, pages, func() error {
 		s.state.Position, s.state.Clean = d.Position, source.Stamp{}
 		return s.Save()
 	})
 	if err != nil {
 		s.state.Position = position
-		return errors.Join(err, s.db.Dropped())
-	}
-	s.created = d.Created
-	if err := s.db.Shipped(c); err != nil {
 		return err
 	}
-	_, err = s.db.Checkpoint()
-	return err
+	s.created = d.Created
+	return nil
 }
 
 // drain ships the spool, oldest first.

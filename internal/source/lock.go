@@ -224,9 +224,8 @@ func (db *DB) renew() error {
 // application's own checkpoints sort all frames in vain, after each commit, while
 // mark 0 is held.
 //
-// The new lock has a mark: one without is granted only when the whole log is in the
-// file. That has frames that it has not, and nobody can copy them: while mark 0 is
-// held nothing is copied, and a mark of the held lock is not above what was shipped.
+// The new lock has a mark, for the reason that advance gives: while mark 0 is held
+// nothing is copied, and a mark of the held lock is not above what was shipped.
 func (db *DB) pin() error {
 	if db.held == nil || !db.held.established || !db.held.light || db.next != nil {
 		return nil
@@ -235,17 +234,7 @@ func (db *DB) pin() error {
 	if err != nil || b.at(db.shipped) || b.Backfilled == b.Frame {
 		return err
 	}
-	l, err := db.take()
-	if err != nil {
-		return err
-	}
-	if err := db.goAhead(l); err != nil {
-		return errors.Join(err, l.conn.end())
-	}
-	old := db.held
-	l.established = true
-	db.held = l
-	return old.conn.end()
+	return db.advance(b)
 }
 
 // goAhead notes that not all up to l's bound is shipped.
@@ -298,15 +287,9 @@ func (db *DB) Checkpoint() (Room, error) {
 	if err := db.renew(); err != nil {
 		return Blocked, err
 	}
-	v, err := db.aux.row("PRAGMA wal_checkpoint(PASSIVE)", 3)
-	if err != nil && !errors.Is(err, ErrBusy) {
-		return Blocked, fmt.Errorf("checkpoint %s: %w", db.path, err)
-	}
-	blocked := err != nil
-	if err == nil {
-		frames, _ := v[1].(int64)
-		copied, _ := v[2].(int64)
-		blocked = copied < min(frames, int64(db.held.bound.Frame))
+	room, err := db.passive()
+	if err != nil {
+		return Blocked, err
 	}
 	if err := db.renew(); err != nil {
 		return Blocked, err
@@ -314,11 +297,75 @@ func (db *DB) Checkpoint() (Room, error) {
 	switch {
 	case db.held.light:
 		return Emptied, nil
-	case blocked:
+	case room == Blocked:
 		return Blocked, nil
 	}
 	return Overtaken, nil
 }
+
+// CheckpointAhead is Checkpoint of all that is committed, shipped or not. Copied says
+// that all of it is in the database file. The lock keeps the log from being restarted
+// until a changeset that Empties it is Shipped.
+func (db *DB) CheckpointAhead() (Room, error) {
+	b, err := db.measure()
+	switch {
+	case err != nil:
+		return Blocked, err
+	case b.at(db.shipped) || db.held == nil || !db.held.established || db.next != nil:
+		return db.Checkpoint()
+	}
+	if err := db.advance(b); err != nil {
+		return Blocked, err
+	}
+	return db.passive()
+}
+
+// passive copies from the log what no reader needs there.
+func (db *DB) passive() (Room, error) {
+	v, err := db.aux.row("PRAGMA wal_checkpoint(PASSIVE)", 3)
+	if errors.Is(err, ErrBusy) {
+		return Blocked, nil
+	}
+	if err != nil {
+		return Blocked, fmt.Errorf("checkpoint %s: %w", db.path, err)
+	}
+	frames, _ := v[1].(int64)
+	copied, _ := v[2].(int64)
+	switch {
+	case copied < min(frames, int64(db.held.bound.Frame)):
+		return Blocked, nil
+	case copied < frames:
+		return Overtaken, nil
+	}
+	return Copied, nil
+}
+
+// advance replaces the held lock, which is established, by one at the end of the log,
+// which was at b, though not all up to there is shipped.
+//
+// The new lock has a mark, and so keeps the log from being restarted: one without is
+// granted only when the whole log is in the file. Nobody can copy what was committed
+// after the held lock was taken.
+func (db *DB) advance(b bound) error {
+	if b.Frame == 0 || b.Header == db.held.bound.Header && b.Frame <= db.held.bound.Frame {
+		return nil
+	}
+	l, err := db.take()
+	if err != nil {
+		return err
+	}
+	if err := db.goAhead(l); err != nil {
+		return errors.Join(err, l.conn.end())
+	}
+	old := db.held
+	l.established = true
+	db.held = l
+	return old.conn.end()
+}
+
+// Empties tells whether the next writer can start the log over once c is Shipped, so
+// that its pages cannot be had again from there.
+func (c *Changeset) Empties() bool { return c.Complete && c.db.next != nil && c.db.next.light }
 
 // Room is what a checkpoint came to.
 type Room int
@@ -327,7 +374,8 @@ type Room int
 const (
 	Blocked   Room = iota // somebody else's transaction, or checkpoint, is in the way
 	Overtaken             // something was committed meanwhile
-	Emptied               // the next writer can start the log over
+	Copied                // all is in the file
+	Emptied               // and the next writer can start the log over
 )
 
 // The write lock goes to whoever asks in the moment when it is free, and between
