@@ -60,7 +60,7 @@ func (s *Shipper) crowded() bool {
 	switch {
 	case size+max(grown, step/4) < step, s.room.emptied == s.state.Position:
 		return false
-	case size > s.opts.WALLimit, size < s.room.size:
+	case size > s.opts.WALLimit, size < s.room.size, s.room.size == 0:
 		return true
 	}
 	return size-s.room.size >= step/2 || time.Since(s.room.tried) >= roomAgain
