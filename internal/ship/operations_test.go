@@ -96,6 +96,17 @@ var operations = []operation{
 		run:   onePass,
 	},
 	{
+		name: "a soft checkpoint beside a writer",
+		setup: func(s *stand) {
+			s.opts.WALLimit = 64 << 20
+			s.kill()
+			s.mustPass()
+			s.insert(600)
+			s.onPut = s.neverPause
+		},
+		run: onePass,
+	},
+	{
 		name:  "a hard checkpoint",
 		setup: func(s *stand) { s.mustPass(); s.insert(600); s.onPut = s.neverPause },
 		run:   onePass,

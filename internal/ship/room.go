@@ -74,12 +74,13 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 	}
 	room, err := s.soft(ctx, out)
 	for try := 0; try < hardTries && err == nil && room == source.Overtaken && s.db.LogSize() > s.opts.WALLimit; try++ {
-		if room, err = s.hard(ctx, out); !errors.Is(err, errLongTail) {
+		if _, err = s.step(ctx, out); err != nil { // so that the tail is short
 			break
 		}
-		if _, err = s.step(ctx, out); err == nil {
-			room, err = s.db.Checkpoint()
+		if err = s.hard(ctx, out); !errors.Is(err, errLongTail) {
+			break
 		}
+		room, err = s.db.Checkpoint()
 	}
 	if errors.Is(err, errAgain) || errors.Is(err, errLongTail) || errors.Is(err, source.ErrMoved) || errors.Is(err, source.ErrBusy) {
 		err = nil // what it was about to ship, the next pass does
@@ -97,7 +98,7 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 // pauses, it tries but once.
 func (s *Shipper) soft(ctx context.Context, out *Outcome) (room source.Room, err error) {
 	tries := softTries
-	if s.room.chased || s.db.LogSize() > s.opts.WALLimit {
+	if s.room.chased {
 		tries = 1
 	}
 	room, err = s.db.Checkpoint()
@@ -116,18 +117,28 @@ func (s *Shipper) soft(ctx context.Context, out *Outcome) (room source.Room, err
 
 // hard does the same while writers wait: for two syncs of the disk, and a tail of the
 // log that is kept in memory and shipped when they go on.
-func (s *Shipper) hard(ctx context.Context, out *Outcome) (room source.Room, err error) {
+func (s *Shipper) hard(ctx context.Context, out *Outcome) error {
 	var t *tail
-	err = s.db.HoldWriters(func() error {
-		for range insistTries {
-			if t, room, err = s.cut(); room != source.Blocked || err != nil {
-				return err
-			}
-			time.Sleep(time.Millisecond) // one of their own checkpoints may be in the way
+	err := s.db.HoldWriters(func() (err error) {
+		if t, err = s.capture(nil); err != nil {
+			return err
 		}
-		return nil
+		return s.insist()
 	})
-	return room, errors.Join(err, s.db.Pin(pinFor), s.putTail(ctx, t, out))
+	return errors.Join(err, s.db.Pin(pinFor), s.putTail(ctx, t, out))
+}
+
+// insist checkpoints while writers wait, again for as long as one of their own
+// checkpoints may be in the way.
+func (s *Shipper) insist() error {
+	for range insistTries {
+		room, err := s.db.Checkpoint()
+		if room == source.Emptied || err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
 }
 
 // empty is one attempt to offer the log to the next writer.
@@ -145,7 +156,7 @@ type tail struct {
 
 // cut copies all of the log into the database file and, unless something was committed
 // meanwhile, lets the next writer start it over. What was not shipped of it is the
-// tail, kept in memory: a crash before that is shipped costs a resync, no more.
+// tail: a crash before that is shipped costs a resync, no more.
 func (s *Shipper) cut() (*tail, source.Room, error) {
 	if behind, err := s.db.Behind(); err != nil || behind > tailBytes {
 		return nil, source.Overtaken, errors.Join(err, errLongTail)
@@ -154,17 +165,31 @@ func (s *Shipper) cut() (*tail, source.Room, error) {
 	if err != nil || room != source.Copied {
 		return nil, room, err
 	}
-	t := &tail{before: s.state.Position}
-	if t.changes, err = s.db.Capture(0, s.force()); err != nil {
-		return nil, source.Blocked, err
+	t, err := s.capture((*source.Changeset).Empties)
+	if t == nil {
+		return nil, source.Overtaken, err
 	}
-	if t.changes.Rule != "" || !t.changes.Empties() {
-		return nil, source.Overtaken, s.db.Dropped()
+	return t, source.Emptied, err
+}
+
+// capture takes what is not shipped into memory, and lets the database go on as if it
+// were: unless it is too much, or not fit, when the tail is nil.
+func (s *Shipper) capture(fit func(*source.Changeset) bool) (*tail, error) {
+	c, err := s.db.Capture(0, s.force())
+	if err != nil {
+		return nil, err
 	}
-	if err := t.pages.read(t.changes); err != nil {
-		return nil, source.Blocked, errors.Join(err, s.db.Dropped())
+	if c.Rule != "" || int64(c.PageCount())*int64(s.db.PageSize()) > tailBytes {
+		return nil, errors.Join(errLongTail, s.db.Dropped())
 	}
-	return t, source.Emptied, s.db.Shipped(t.changes)
+	if fit != nil && !fit(c) {
+		return nil, s.db.Dropped()
+	}
+	t := &tail{changes: c, before: s.state.Position}
+	if err := t.pages.read(c); err != nil {
+		return nil, errors.Join(err, s.db.Dropped())
+	}
+	return t, s.db.Shipped(c)
 }
 
 // putTail ships t, or spools it if the store is away. nil is nothing.

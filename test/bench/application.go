@@ -31,6 +31,8 @@ type order struct {
 	Number bool          // for insert: each transaction bears its number
 	Span   time.Duration // for insert
 	Full   bool          // synchronous=FULL, not NORMAL: each commit waits for the disk
+
+	Stranger bool `json:"-"` // there is a turn beside somebody else's puts
 }
 
 // work is a kind of order.

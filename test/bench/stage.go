@@ -30,13 +30,14 @@ type endpoints struct {
 // bench is all that the rows have in common.
 type bench struct {
 	options
-	at       endpoints
-	key      string // of the storage account
-	dir      string // for databases
-	temporal client.Client
-	blobs    *azblob.Client
-	products []product
-	results  *results
+	at         endpoints
+	key        string // of the storage account
+	credential *azblob.SharedKeyCredential
+	dir        string // for databases
+	temporal   client.Client
+	blobs      *azblob.Client
+	products   []product
+	results    *results
 }
 
 var accountKey = regexp.MustCompile(`(?:^|;)AccountKey=([^;]*)`)
@@ -57,6 +58,9 @@ func open(ctx context.Context, o options) (*bench, error) {
 	}
 	b.key = match[1]
 	var err error
+	if b.credential, err = azblob.NewSharedKeyCredential(b.at.Account, b.key); err != nil {
+		return nil, err
+	}
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
 		return nil, err
 	}

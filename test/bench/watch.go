@@ -225,3 +225,15 @@ func (b *buffers) Get() []byte {
 
 // Put implements httputil.BufferPool.
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
+
+// rate returns how many objects were put in a second of span, and their mean size in
+// bytes.
+func (w *watch) rate(span time.Duration) (puts, size float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.puts {
+		size += float64(p.size)
+	}
+	n := float64(len(w.puts))
+	return n / span.Seconds(), size / max(n, 1)
+}

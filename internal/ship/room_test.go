@@ -1,0 +1,78 @@
+package ship_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/blob/faulty"
+	"github.com/holdfast-db/holdfast/internal/sqlitetest"
+)
+
+// beside ships a log that has grown long while an application commits once per put,
+// and does to the tail what onTail says. It returns the pass's error.
+func beside(t *testing.T, onTail func(*stand)) (*stand, error) {
+	t.Helper()
+	s := newStand(t)
+	s.opts.WALLimit = 64 << 20
+	s.kill()
+	s.mustPass()
+	s.insert(600)
+	puts := 0
+	s.onPut = func() {
+		puts++
+		if puts == 2 {
+			onTail(s)
+		}
+		s.exec("INSERT INTO t(v) VALUES (randomblob(100))")
+	}
+	err := s.pass(t.Context())
+	s.onPut = nil
+	return s, err
+}
+
+// mustMatch fails unless the replica equals what the application sees, and has every
+// state that was put.
+func (s *stand) mustMatch() {
+	s.t.Helper()
+	if err := s.pass(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	got, size := s.restored()
+	sqlitetest.Same(s.t, got, sqlitetest.Live(s.t, s.app), size)
+	s.mustHaveEveryTXID()
+	if len(s.resyncs) > 0 {
+		s.t.Errorf("resynced by %v", s.resyncs)
+	}
+}
+
+// TestALogIsEmptiedBesideAWriter has a writer commit during each put, so that there is
+// never a moment in which all is shipped. The log is used again from its start all the
+// same: an application whose log stays long checkpoints after each commit.
+func TestALogIsEmptiedBesideAWriter(t *testing.T) {
+	var before [2]uint32
+	s, err := beside(t, func(s *stand) { before = s.salts() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before == [2]uint32{} {
+		t.Fatal("nothing was put but what waited at first")
+	}
+	if s.salts() == before {
+		t.Error("the log was not started over by the commit beside the last put")
+	}
+	s.mustMatch()
+}
+
+// TestATailGoesToTheSpool has the store go away when the log has been offered to the
+// next writer already, and what was not shipped of it is in memory alone.
+func TestATailGoesToTheSpool(t *testing.T) {
+	s, err := beside(t, func(s *stand) { s.store.away = true; s.blobs.Set(faulty.Always(faulty.Fault{Kind: faulty.Refuse})) })
+	if !errors.Is(err, blob.ErrUnavailable) {
+		t.Fatalf("got %v, want %v", err, blob.ErrUnavailable)
+	}
+	s.blobs.Set(nil)
+	s.store.away = false
+	s.exec("INSERT INTO t(v) VALUES (randomblob(900))")
+	s.mustMatch()
+}
