@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"sort"
 	"time"
 
 	"github.com/superfly/ltx"
@@ -45,11 +46,7 @@ func (t Target) resolve(files []File) (ltx.TXID, error) {
 	case t.TXID != 0:
 		return t.TXID, checkTXID(files, t.TXID)
 	case !t.At.IsZero():
-		last, err := lastBefore(files, t.At)
-		if err == nil {
-			err = checkNext(files, last)
-		}
-		return last, err
+		return lastBefore(files, t.At)
 	}
 	var last ltx.TXID
 	for _, f := range files {
@@ -86,23 +83,36 @@ func checkTXID(files []File, txid ltx.TXID) error {
 	}
 }
 
-// lastBefore returns the highest TXID whose file was created before at.
+// lastBefore returns the highest TXID whose file was created before at. Where that
+// state is part of a merge, and what led to it is removed already, it is the state
+// before the merge.
 func lastBefore(files []File, at time.Time) (ltx.TXID, error) {
-	var last ltx.TXID
+	points, _ := Points(files)
+	reached := make(map[ltx.TXID]bool, len(points))
+	for _, p := range points {
+		reached[p.TXID] = true
+	}
+	var last, any ltx.TXID // of those that can be restored, and of all
 	first := files[0].Created
 	for _, f := range files {
 		if f.Created.Before(at) {
-			last = max(last, f.Max)
+			any = max(any, f.Max)
+			if reached[f.Max] {
+				last = max(last, f.Max)
+			}
 		}
 		if f.Created.Before(first) {
 			first = f.Created
 		}
 	}
-	if last == 0 {
+	switch next := sort.Search(len(points), func(i int) bool { return points[i].TXID > last }); {
+	case any == 0:
 		return 0, fmt.Errorf("%w: nothing before %s; the first is of %s, so ask for a later time",
 			ErrTarget, timestamp(at), timestamp(first))
+	case any > last && last > 0 && next < len(points) && points[next].TXID >= any:
+		return last, nil // what leads to the next state has all in between
 	}
-	return last, nil
+	return any, checkNext(files, any)
 }
 
 // checkNext finds that what follows last is missing: it may be of before the time
