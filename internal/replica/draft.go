@@ -20,7 +20,7 @@ type Draft struct {
 	Created  time.Time    // of the newest content; cut to whole milliseconds
 	Position wal.Position // what the replica holds once the object is there
 	From     int64        // offset in the log where the object's frames begin; unused when Position.Frame is 0
-	Writer   string       // 32 hex digits
+	Writer   string       // 32 hex digits; may be empty above level 0, of a merge of objects that name none
 	Instance string       `json:",omitempty"` // of the writer: tells processes apart
 
 	// Digest of the whole database after the object. Where it is known only when
@@ -90,7 +90,7 @@ func (d Draft) check() error {
 	if d.Created.IsZero() {
 		return errors.New("no time")
 	}
-	if id, err := hex.DecodeString(d.Writer); err != nil || len(id) != 16 {
+	if id, err := hex.DecodeString(d.Writer); (err != nil || len(id) != 16) && (d.Level == 0 || d.Writer != "") {
 		return fmt.Errorf("writer %q: want 32 hex digits", d.Writer)
 	}
 	if d.Position.Commit == 0 {

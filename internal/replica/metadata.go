@@ -28,8 +28,10 @@ func encodeMetadata(o Object) blob.Metadata {
 	meta := blob.Metadata{
 		blob.TimestampKey: o.Created.Format(time.RFC3339Nano),
 		formatKey:         strconv.Itoa(o.Format),
-		writerKey:         o.Writer,
 		chainKey:          fmt.Sprintf("%08x%08x", o.Chain[0], o.Chain[1]),
+	}
+	if o.Writer != "" {
+		meta[writerKey] = o.Writer
 	}
 	if o.Boot != "" {
 		meta[bootKey] = o.Boot

@@ -110,6 +110,10 @@ func (s *Shipper) discardSpool() error {
 // for an empty replica.
 func readHead(ctx context.Context, opts Options, writer string) (replica.Object, error) {
 	head, err := opts.Replica.Head(ctx, opts.Head)
+	if opts.Head != 0 && err == nil && wallClock().Sub(head.Created) > opts.silence() {
+		// What follows it may be expired in part, and look like nothing at all.
+		head, err = opts.Replica.Head(ctx, 0)
+	}
 	switch {
 	case errors.Is(err, replica.ErrEmpty):
 		return replica.Object{}, nil
@@ -121,6 +125,27 @@ func readHead(ctx context.Context, opts Options, writer string) (replica.Object,
 		return head, fmt.Errorf("%w: %w: %s holds objects up to %s that name no writer, as Litestream's do; register with --adopt to go on after them, or choose another replica path", ErrFenced, ErrForeign, opts.URL, head.Max)
 	}
 	return head, fmt.Errorf("%w: %w: %s was written by %s up to %s; choose another replica path, or register with --take-over if that writer is gone for good", ErrFenced, ErrForeign, opts.URL, name(head.Writer), head.Max)
+}
+
+// checkHead makes sure, after a silence, that the head is still the one that is known:
+// errAgain says that it is not. It makes no request otherwise. Looking at all pages of a
+// large database takes longer than a silence, and is not done again for that.
+func (s *Shipper) checkHead(ctx context.Context) error {
+	if !s.silentSince(s.contact) {
+		return nil
+	}
+	opts := s.opts
+	opts.Head = max(opts.Head, s.head.Max)
+	head, err := readHead(ctx, opts, s.state.Writer)
+	if err != nil {
+		return err
+	}
+	if head.Max != s.head.Max || head.Writer != s.head.Writer || head.Instance != s.head.Instance {
+		s.settled = false
+		return errAgain
+	}
+	s.contact = wallClock()
+	return nil
 }
 
 // positionOf returns where head left off. Another writer's head, or one that

@@ -58,7 +58,7 @@ func (s *Shipper) crowded() bool {
 	}
 	s.room.seen = size
 	switch {
-	case size+max(grown, step/4) < step, s.room.emptied == s.state.Position:
+	case !s.settled, size+max(grown, step/4) < step, s.room.emptied == s.state.Position:
 		return false
 	case size > s.opts.WALLimit, size < s.room.size, s.room.size == 0:
 		return true

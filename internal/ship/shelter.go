@@ -148,6 +148,10 @@ func (s *Shipper) putSpooled(ctx context.Context, e replica.Draft, out *Outcome)
 	if known {
 		e.Digest = change.Digest()
 	}
+	if err := s.checkHead(ctx); err != nil {
+		return err
+	}
+	begun := wallClock()
 	object, err := s.spool.put(ctx, s.opts.Replica, e, to)
 	if errors.Is(err, blob.ErrExists) {
 		return s.collide(ctx, replica.Draft{Min: to, Max: to})
@@ -160,6 +164,7 @@ func (s *Shipper) putSpooled(ctx context.Context, e replica.Draft, out *Outcome)
 	}
 	position := s.state.Position
 	s.advance(object, e, out)
+	s.settled = s.settled && !s.silentSince(begun)
 	s.state.Position = position
 	return nil
 }
@@ -200,7 +205,7 @@ func (s *Shipper) alreadyThere(ctx context.Context, e replica.Draft) (bool, erro
 	}
 	o, err := s.opts.Replica.Find(ctx, e.Level, e.Min, e.Max)
 	if errors.Is(err, blob.ErrNotFound) {
-		return false, nil
+		return !e.Created.After(s.head.Created), nil // what is older than the head was shipped, and has expired
 	}
 	if err != nil || o.Writer != s.state.Writer {
 		return false, err

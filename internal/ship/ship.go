@@ -69,6 +69,13 @@ type Options struct {
 	Log      *slog.Logger
 }
 
+func (o Options) silence() time.Duration {
+	if o.Silence == 0 {
+		return DefaultSilence
+	}
+	return o.Silence
+}
+
 // Outcome is what one pass has done, or did before it failed.
 type Outcome struct {
 	TXID         ltx.TXID  // head of the replica
@@ -121,9 +128,6 @@ func New(opts Options, dir *Dir) (*Shipper, error) {
 	if opts.WALLimit == 0 {
 		opts.WALLimit = DefaultWALLimit
 	}
-	if opts.Silence == 0 {
-		opts.Silence = DefaultSilence
-	}
 	if opts.Scrub == 0 {
 		opts.Scrub = DefaultScrub
 	}
@@ -170,7 +174,7 @@ func (s *Shipper) Pass(ctx context.Context) (Outcome, error) {
 }
 
 func (s *Shipper) pass(ctx context.Context, out *Outcome) error {
-	if quiet := wallClock().Sub(s.contact); quiet > s.opts.Silence || quiet < 0 {
+	if s.silentSince(s.contact) {
 		s.settled = false
 	}
 	if err := s.checkRival(); err != nil {
@@ -260,6 +264,13 @@ func (s *Shipper) resynced(c *source.Changeset, out *Outcome) error {
 	return nil
 }
 
+// silentSince tells whether so much time has passed since t that others may have
+// written, and what they wrote be expired again.
+func (s *Shipper) silentSince(t time.Time) bool {
+	quiet := wallClock().Sub(t)
+	return quiet > s.opts.silence() || quiet < 0
+}
+
 // errAgain says that the replica is further on than was thought, by our own
 // doing.
 var errAgain = errors.New("head moved")
@@ -278,6 +289,10 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, pages replica.Pa
 		return source.Classify(err)
 	}
 	d.Late = change.Digest
+	if err := s.checkHead(ctx); err != nil {
+		return err
+	}
+	begun := wallClock()
 	object, err := s.opts.Replica.Put(ctx, d, digested(change, pages))
 	if errors.Is(err, blob.ErrExists) {
 		return s.collide(ctx, d)
@@ -288,6 +303,7 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, pages replica.Pa
 	}
 	s.applied(change, object)
 	s.advance(object, d, out)
+	s.settled = s.settled && !s.silentSince(begun) // a machine that slept may have put into the past
 	out.Transactions += c.Transactions
 	return nil
 }

@@ -1,0 +1,145 @@
+// Package maintain keeps a replica small and quick to restore: it carries out what
+// package plan decides. It never touches the database or its host, and any number of
+// runs may be under way at once, be killed anywhere, and be made again: merges are
+// create-only and a function of what they are made of.
+package maintain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/plan"
+	"github.com/holdfast-db/holdfast/internal/replica"
+)
+
+// DefaultPolicy keeps a week, and each put of the last hour.
+var DefaultPolicy = plan.Policy{Window: 7 * 24 * time.Hour, Level0: time.Hour}
+
+// Options say what to maintain.
+type Options struct {
+	Replica *replica.Replica
+	URL     string // of the replica, as it is shown
+	Policy  plan.Policy
+	Now     time.Time
+	DryRun  bool // only say what would be done
+	Log     *slog.Logger
+}
+
+// Report is what a run has done or, in a dry run, would do.
+type Report struct {
+	Objects   int // in the replica when the run began
+	Bytes     int64
+	Merged    []plan.File // made of others; without a size in a dry run
+	Read      int64       // bytes of what they were made of
+	Written   int64
+	Expired   int // objects that nothing inside the window needs any more
+	ExpiredBy int64
+	Oldest    time.Time // of the first state that can be restored; zero for none
+}
+
+// Run makes the merges and the snapshot that are due. What it has made when it fails
+// stays, and is not made again.
+func Run(ctx context.Context, o Options) (Report, error) {
+	all, err := o.Replica.All(ctx)
+	if err != nil {
+		return Report{}, fmt.Errorf("maintain %s: %w", o.URL, err)
+	}
+	r := &run{Options: o, objects: make(map[plan.File]replica.Object)}
+	for _, one := range all {
+		r.add(one)
+	}
+	r.report.Objects = len(all)
+	for _, f := range r.files {
+		r.report.Bytes += f.Size
+	}
+	for _, gone := range plan.Retention(r.files, o.Policy, nil, o.Now) {
+		r.report.Expired++
+		r.report.ExpiredBy += gone.File.Size
+	}
+	if points, _ := plan.Points(r.files); len(points) > 0 {
+		r.report.Oldest = points[0].Created
+	}
+	if err := r.compact(ctx); err != nil {
+		return r.report, fmt.Errorf("maintain %s: %w", o.URL, err)
+	}
+	if m, due := plan.Snapshot(r.files); due {
+		if err := r.merge(ctx, m); err != nil {
+			return r.report, fmt.Errorf("maintain %s: %w", o.URL, err)
+		}
+	}
+	return r.report, nil
+}
+
+type run struct {
+	Options
+	files   []plan.File
+	objects map[plan.File]replica.Object
+	report  Report
+}
+
+func (r *run) add(o replica.Object) {
+	r.files = append(r.files, o.File)
+	r.objects[o.File] = o
+}
+
+// compact makes merges until none is due. A merge whose part is damaged is left out,
+// with all that would be made of it.
+func (r *run) compact(ctx context.Context) error {
+	failed := make(map[string]error)
+	for progress := true; progress; {
+		progress = false
+		for _, m := range plan.Compaction(r.files) {
+			key := replica.Key(m.Level, m.Min, m.Max)
+			if failed[key] != nil {
+				continue
+			}
+			err := r.merge(ctx, m)
+			if errors.Is(err, replica.ErrDamaged) {
+				r.Log.Error("an object is damaged and was not merged", "replica", r.URL, "merge", key, "err", err)
+				failed[key] = err
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			progress = true
+		}
+	}
+	for _, err := range failed {
+		return err
+	}
+	return nil
+}
+
+// merge makes one file. That it is there already is as good: what it holds follows from
+// its name.
+func (r *run) merge(ctx context.Context, m plan.Merge) error {
+	from := make([]replica.Object, len(m.From))
+	var size int64
+	for i, f := range m.From {
+		from[i] = r.objects[f]
+		size += f.Size
+	}
+	r.report.Read += size
+	made := replica.Object{File: plan.File{Level: m.Level, Min: m.Min, Max: m.Max, Created: from[len(from)-1].Created}}
+	if !r.DryRun {
+		var err error
+		made, err = r.Replica.Merge(ctx, m.Level, from, os.TempDir())
+		if errors.Is(err, blob.ErrExists) {
+			made, err = r.Replica.Find(ctx, m.Level, m.Min, m.Max)
+		}
+		if err != nil {
+			return err
+		}
+		r.Log.Debug("merged", "replica", r.URL, "object", made.Key(), "of", len(from), "bytes", made.Size)
+	}
+	r.report.Merged = append(r.report.Merged, made.File)
+	r.report.Written += made.Size
+	r.add(made)
+	return nil
+}
