@@ -25,62 +25,87 @@ type Options struct {
 	Replica *replica.Replica
 	URL     string // of the replica, as it is shown
 	Policy  plan.Policy
-	Now     time.Time
 	DryRun  bool // only say what would be done
+	Keep    bool // remove nothing: the store's own rules do, or the credentials may not
 	Log     *slog.Logger
+
+	Now func() time.Time // nil is time.Now
 }
 
 // Report is what a run has done or, in a dry run, would do.
 type Report struct {
-	Objects   int // in the replica when the run began
-	Bytes     int64
-	Merged    []plan.File // made of others; without a size in a dry run
-	Read      int64       // bytes of what they were made of
-	Written   int64
-	Expired   int // objects that nothing inside the window needs any more
-	ExpiredBy int64
-	Oldest    time.Time // of the first state that can be restored; zero for none
+	Objects int // in the replica when the run began
+	Bytes   int64
+
+	Expired      []plan.File // that nothing inside the window needs, removed unless Keep
+	ExpiredBytes int64
+
+	Merged  []plan.File // made of others; in a dry run with the size of all that
+	Read    int64       // bytes of what they were made of
+	Written int64
+
+	Oldest time.Time // of the first state that can be restored; zero for none
 }
 
-// Run makes the merges and the snapshot that are due. What it has made when it fails
-// stays, and is not made again.
+// Run removes what has expired, and then makes the merges and the snapshot that are due:
+// what takes another's place is seen in a listing, by a later run, before that goes. What
+// was done when it fails stays done.
 func Run(ctx context.Context, o Options) (Report, error) {
-	all, err := o.Replica.All(ctx)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &run{Options: o}
+	err := r.run(ctx)
 	if err != nil {
-		return Report{}, fmt.Errorf("maintain %s: %w", o.URL, err)
+		err = fmt.Errorf("maintain %s: %w", o.URL, err)
 	}
-	r := &run{Options: o, objects: make(map[plan.File]replica.Object)}
-	for _, one := range all {
-		r.add(one)
+	return r.report, err
+}
+
+func (r *run) run(ctx context.Context) error {
+	if err := r.list(ctx); err != nil {
+		return err
 	}
-	r.report.Objects = len(all)
+	r.report.Objects = len(r.files)
 	for _, f := range r.files {
 		r.report.Bytes += f.Size
 	}
-	for _, gone := range plan.Retention(r.files, o.Policy, nil, o.Now) {
-		r.report.Expired++
-		r.report.ExpiredBy += gone.File.Size
+	damage := r.expire(ctx)
+	if damage != nil && !errors.Is(damage, replica.ErrDamaged) {
+		return damage
 	}
 	if points, _ := plan.Points(r.files); len(points) > 0 {
 		r.report.Oldest = points[0].Created
 	}
 	if err := r.compact(ctx); err != nil {
-		return r.report, fmt.Errorf("maintain %s: %w", o.URL, err)
+		return errors.Join(damage, err)
 	}
 	if m, due := plan.Snapshot(r.files); due {
-		if err := r.merge(ctx, m); err != nil {
-			return r.report, fmt.Errorf("maintain %s: %w", o.URL, err)
-		}
+		return errors.Join(damage, r.merge(ctx, m))
 	}
-	return r.report, nil
+	return damage
 }
 
 type run struct {
 	Options
 	files   []plan.File
 	objects map[plan.File]replica.Object
+	listed  time.Time
 	report  Report
 }
+
+func (r *run) list(ctx context.Context) error {
+	r.listed, r.files, r.objects = r.wallClock(), nil, make(map[plan.File]replica.Object)
+	all, err := r.Replica.All(ctx)
+	for _, o := range all {
+		r.add(o)
+	}
+	return err
+}
+
+// wallClock is now without its monotonic part, which stands still while the machine
+// sleeps.
+func (r *run) wallClock() time.Time { return r.Now().Round(0) }
 
 func (r *run) add(o replica.Object) {
 	r.files = append(r.files, o.File)
@@ -126,7 +151,7 @@ func (r *run) merge(ctx context.Context, m plan.Merge) error {
 		size += f.Size
 	}
 	r.report.Read += size
-	made := replica.Object{File: plan.File{Level: m.Level, Min: m.Min, Max: m.Max, Created: from[len(from)-1].Created}}
+	made := replica.Object{File: plan.File{Level: m.Level, Min: m.Min, Max: m.Max, Size: size, Created: from[len(from)-1].Created}}
 	if !r.DryRun {
 		var err error
 		made, err = r.Replica.Merge(ctx, m.Level, from, os.TempDir())

@@ -137,6 +137,7 @@ type ranged struct {
 	ahead   int64
 	offset  int64
 	piece   bytes.Buffer
+	err     error // of the store: what is read after it would not be told from the rest
 }
 
 // Read implements io.Reader.
@@ -145,8 +146,11 @@ func (r *ranged) Read(p []byte) (int, error) {
 		if r.offset >= r.object.Size {
 			return 0, io.EOF
 		}
-		if err := r.fetch(); err != nil {
-			return 0, err
+		if r.err == nil {
+			r.err = r.fetch()
+		}
+		if r.err != nil {
+			return 0, r.err
 		}
 	}
 	return r.piece.Read(p)

@@ -124,3 +124,15 @@ func Files(objects []Object) []plan.File {
 	}
 	return files
 }
+
+// Remove removes objects. Those that are gone are no error.
+func (r *Replica) Remove(ctx context.Context, objects ...Object) error {
+	keys := make([]string, len(objects))
+	for i, o := range objects {
+		keys[i] = o.Key()
+	}
+	if err := r.store.Delete(ctx, keys...); err != nil {
+		return fmt.Errorf("remove %d objects from %s on: %w", len(keys), keys[0], err)
+	}
+	return nil
+}

@@ -187,17 +187,7 @@ func newDatabase(path string, s shape, epoch int64, rows int) error {
 // observe takes the database's image, on a connection that is opened where
 // there is none.
 func (r *rig) observe() error {
-	if r.observer == nil {
-		c, err := connect(r.path(), "mode=rw")
-		if err != nil {
-			return fmt.Errorf("observer: %w", err)
-		}
-		r.observer = c
-		if _, err := c.run("PRAGMA wal_autocheckpoint=0"); err != nil {
-			return fmt.Errorf("observer: %w", err)
-		}
-	}
-	im, _, err := r.observer.image()
+	im, err := r.look()
 	if err != nil && r.disk != nil && r.lastFull { // there is no room for the index
 		r.note("observer: %v", err)
 		return r.unobserve()
@@ -207,6 +197,21 @@ func (r *rig) observe() error {
 	}
 	r.record.add(im)
 	return nil
+}
+
+func (r *rig) look() (image, error) {
+	if r.observer == nil {
+		c, err := connect(r.path(), "mode=rw")
+		if err != nil {
+			return image{}, err
+		}
+		r.observer = c
+		if _, err := c.run("PRAGMA wal_autocheckpoint=0"); err != nil {
+			return image{}, err
+		}
+	}
+	im, _, err := r.observer.image()
+	return im, err
 }
 
 func (r *rig) unobserve() error {
