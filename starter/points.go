@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-db/holdfast/internal/maintain"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 )
@@ -23,6 +24,7 @@ type pointsAnswer struct {
 	Replica string      `json:"replica"`
 	Objects int         `json:"objects"`
 	Bytes   int64       `json:"bytes"`
+	Expired int         `json:"expired"` // objects that no state of the last week needs
 	Spans   []ageView   `json:"spans"`
 	Lost    []lostView  `json:"lost,omitempty"`
 	Points  []pointView `json:"points,omitempty"` // with --all
@@ -80,6 +82,7 @@ func (a *app) doPoints(ctx context.Context, p pointing, from string) error {
 	for _, o := range objects {
 		v.Bytes += o.Size
 	}
+	v.Expired = len(plan.Retention(replica.Files(objects), maintain.DefaultPolicy, nil, a.now()))
 	for _, s := range plan.Spans(points, a.now()) {
 		v.Spans = append(v.Spans, ageView{s.Name, s.Points, viewPoint(s.First), viewPoint(s.Last), s.Typical.Seconds()})
 	}
@@ -114,7 +117,7 @@ func (v pointsAnswer) print(w io.Writer) {
 		rows = append(rows, []string{s.Age, fmt.Sprint(s.States), apart, s.First.TXID, pointed(s.First.Created), s.Last.TXID, pointed(s.Last.Created)})
 	}
 	table(w, []string{"AGE", "STATES", "APART", "FROM TXID", "OF", "TO TXID", "OF"}, rows)
-	fmt.Fprintf(w, "%d objects, %s; none of them is removed by this version\n", v.Objects, mebibytes(v.Bytes))
+	fmt.Fprintf(w, "%d objects, %s; holdfast maintain would remove %d of them\n", v.Objects, mebibytes(v.Bytes), v.Expired)
 	for _, l := range v.Lost {
 		fmt.Fprintf(w, "no state from TXID %s to %s can be restored: an object that they need is missing\n", l.Min, l.Max)
 	}

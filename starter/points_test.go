@@ -22,7 +22,7 @@ func TestPointsSaysWhatCanBeRestored(t *testing.T) {
 	got := mustSucceed(t, invoke(t, nil, nil, "points", url, "--all"))
 	for _, want := range []string{
 		"TXID              CREATED\n0000000000000001  2026-03-01T09:30:01Z\n",
-		"3       1s     0000000000000001  2026-03-01T09:30:01Z  0000000000000003  2026-03-01T09:30:03Z\n4 objects, 0.0 MiB; none of them is removed by this version\n",
+		"3       1s     0000000000000001  2026-03-01T09:30:01Z  0000000000000003  2026-03-01T09:30:03Z\n4 objects, 0.0 MiB; holdfast maintain would remove 0 of them\n",
 		"no state from TXID 0000000000000004 to 0000000000000005 can be restored: an object that they need is missing\n",
 	} {
 		if !strings.Contains(got, want) {

@@ -182,6 +182,9 @@ func (r *rig) killEverything(*rand.Rand) error {
 	if err := r.observe(); err != nil {
 		return err
 	}
+	if doomed, err := r.doomed(); doomed || err != nil {
+		return err
+	}
 	signalled := make([]*app, 0, len(r.apps))
 	for _, a := range r.apps {
 		_ = a.cmd.Process.Signal(syscall.SIGKILL)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
 func (r *rig) killWorker(random *rand.Rand) error {
@@ -41,6 +43,9 @@ func (r *rig) restWorker(random *rand.Rand) error {
 	if r.worker == nil {
 		return nil
 	}
+	if doomed, err := r.doomed(); doomed || err != nil {
+		return err
+	}
 	if err := errors.Join(r.closeAll(random), r.stopWorker(random)); err != nil {
 		return err
 	}
@@ -56,6 +61,39 @@ func (r *rig) restWorker(random *rand.Rand) error {
 		}
 	}
 	return r.startWorker()
+}
+
+// doomed tells whether the database would be lost with the last process that has it
+// open, whoever that is: SQLite 3.40 has left a log that recovery cannot read to its
+// end, and the full disk keeps the last one to close from copying it. What it has
+// copied of it before makes no sense without the rest.
+func (r *rig) doomed() (bool, error) {
+	if !r.lastFull || !r.old || r.observer == nil {
+		return false, nil
+	}
+	lines, err := r.observer.run("PRAGMA wal_checkpoint(NOOP)")
+	if err != nil || len(lines) != 1 {
+		return false, err
+	}
+	var busy, frames, copied int64
+	if _, err := fmt.Sscanf(lines[0], "%d|%d|%d", &busy, &frames, &copied); err != nil || frames <= copied {
+		return false, err
+	}
+	f, err := os.Open(r.path() + "-wal")
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	h, err := wal.ReadHeader(f)
+	if err != nil {
+		return false, err
+	}
+	changes, err := wal.Scan(f, h, 0, h.Chain, uint32(frames), 0)
+	if err == nil && changes.Broken {
+		r.note("nobody may leave: the log cannot be recovered")
+		r.tally.add("log broken on a full disk, all stay")
+	}
+	return changes.Broken, err
 }
 
 func (r *rig) pauseWorker(*rand.Rand) error {

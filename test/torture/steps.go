@@ -114,9 +114,9 @@ func (r *rig) after(a *app, what string, err error) error {
 		r.note("%s: %s refused: %v", a.name, what, err)
 		r.tally.add("refused by SQLite: " + what)
 		return nil
-	case errors.Is(err, errDied) && a.shimmed:
-		r.note("%s: died of its shim during %s", a.name, what)
-		r.tally.add("application killed by its shim")
+	case errors.Is(err, errDied) && (a.shimmed || what == "open" && r.lastFull):
+		r.note("%s: died of its shim, or of the full disk, during %s", a.name, what)
+		r.tally.add(map[bool]string{true: "application killed by its shim", false: "application could not open on a full disk"}[a.shimmed])
 		a.kill()
 		r.forget(a)
 		return nil

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-db/holdfast/internal/maintain"
+	"github.com/holdfast-db/holdfast/internal/plan"
+)
+
+// maintaining is what the flags of maintain say.
+type maintaining struct {
+	config string
+	policy plan.Policy
+	dryRun bool
+	keep   bool
+}
+
+// maintainAnswer is the answer of maintain as JSON has it.
+type maintainAnswer struct {
+	Replica      string     `json:"replica"`
+	DryRun       bool       `json:"dry_run,omitempty"`
+	Objects      int        `json:"objects"` // before
+	Bytes        int64      `json:"bytes"`
+	Merged       int        `json:"merged"`
+	ReadBytes    int64      `json:"read_bytes"`
+	WrittenBytes int64      `json:"written_bytes"`
+	Expired      int        `json:"expired"`
+	ExpiredBytes int64      `json:"expired_bytes"`
+	Kept         bool       `json:"kept,omitempty"` // what has expired was not removed
+	Window       float64    `json:"window_seconds"`
+	Oldest       *time.Time `json:"oldest,omitempty"`
+}
+
+func (a *app) maintain() *cobra.Command {
+	m := maintaining{policy: maintain.DefaultPolicy}
+	c := &cobra.Command{
+		Use:   "maintain URL|NAME",
+		Short: "Merge a database's objects, and remove those that have expired",
+		Long: `Merge the objects of a database's replica into fewer and larger ones, so that a restore reads less, and remove those
+that no state inside the window needs. The state after each put stays restorable for a while; of older ones, as many are
+kept of each age. It may run anywhere, at any time, next to a worker and to itself, and can be interrupted. What takes the
+place of others is read back before they are removed, by the next run after the one that has made it.`,
+		Example: `  holdfast maintain shop --dry-run
+  holdfast maintain abs://account@backups/prod/shop --window 720h`,
+		Args: arguments("URL or NAME", 1, 1),
+		RunE: func(c *cobra.Command, args []string) error { return a.doMaintain(c.Context(), m, args[0]) },
+	}
+	c.Flags().DurationVar(&m.policy.Window, "window", m.policy.Window, "how far back states can be restored")
+	c.Flags().DurationVar(&m.policy.Level0, "level0", m.policy.Level0, "for how long each put stays a state of its own; 1h at least")
+	c.Flags().BoolVar(&m.dryRun, "dry-run", false, "only say what would be done")
+	c.Flags().BoolVar(&m.keep, "keep", false, "remove nothing: merge, and say what has expired")
+	c.Flags().StringVar(&m.config, "config", "", "configuration file, for the azure settings (default: holdfast.yml, /etc/holdfast/holdfast.yml)")
+	return c
+}
+
+// leastLevel0 is how long each put is kept at least: a host that was away for less
+// finds its own newest objects.
+const leastLevel0 = time.Hour
+
+func (a *app) doMaintain(ctx context.Context, m maintaining, from string) error {
+	if m.policy.Level0 < leastLevel0 {
+		return misconfigured(fmt.Errorf("--level0 is %v, want %v at least: a worker that was away must find its newest objects", m.policy.Level0, leastLevel0))
+	}
+	if m.policy.Window < m.policy.Level0 {
+		return misconfigured(fmt.Errorf("--window is %v, want %v at least, as --level0 says", m.policy.Window, m.policy.Level0))
+	}
+	source, url, err := a.source(ctx, m.config, from)
+	if err != nil {
+		return err
+	}
+	done, err := maintain.Run(ctx, maintain.Options{Replica: source, URL: url, Policy: m.policy, DryRun: m.dryRun, Keep: m.keep, Log: slog.New(slog.DiscardHandler), Now: a.now})
+	if err != nil {
+		return err
+	}
+	if done.Objects == 0 {
+		return noReplica(url)
+	}
+	v := maintainAnswer{
+		Replica: url, DryRun: m.dryRun, Objects: done.Objects, Bytes: done.Bytes, Merged: len(done.Merged), ReadBytes: done.Read, WrittenBytes: done.Written,
+		Expired: len(done.Expired), ExpiredBytes: done.ExpiredBytes, Kept: m.keep, Window: m.policy.Window.Seconds(),
+	}
+	if !done.Oldest.IsZero() {
+		v.Oldest = instant(done.Oldest)
+	}
+	return a.emit(v, v.print)
+}
+
+func (v maintainAnswer) print(w io.Writer) {
+	would := ""
+	if v.DryRun {
+		would = "would have "
+	}
+	if v.Merged == 0 {
+		fmt.Fprintf(w, "%smerged nothing: few of the %d objects are neighbours of one size\n", would, v.Objects)
+	} else {
+		fmt.Fprintf(w, "%smade %d objects of others: %s read, %s written\n", would, v.Merged, mebibytes(v.ReadBytes), mebibytes(v.WrittenBytes))
+	}
+	window := time.Duration(v.Window * float64(time.Second))
+	switch {
+	case v.Expired == 0:
+		fmt.Fprintf(w, "%sremoved nothing: each of the %d objects, %s, is needed for a state of the last %v\n", would, v.Objects, mebibytes(v.Bytes), window)
+	case v.Kept:
+		fmt.Fprintf(w, "kept %d objects, %s, that no state of the last %v needs\n", v.Expired, mebibytes(v.ExpiredBytes), window)
+	default:
+		fmt.Fprintf(w, "%sremoved %d objects, %s, that no state of the last %v needs\n", would, v.Expired, mebibytes(v.ExpiredBytes), window)
+	}
+	if v.Oldest != nil {
+		fmt.Fprintf(w, "the oldest state that can be restored is of %s\n", pointed(v.Oldest))
+	}
+}
