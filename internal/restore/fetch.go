@@ -16,10 +16,10 @@ import (
 
 const (
 	// blockBytes is the most that one request asks for.
-	blockBytes = 4 << 20
+	blockBytes = 16 << 20
 
 	// aheadBytes is how much may have been read and not been used yet.
-	aheadBytes = 48 << 20
+	aheadBytes = 96 << 20
 
 	// requests is how many are under way at once: enough for small objects in a
 	// store that is some milliseconds away.
