@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/source"
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
@@ -19,6 +22,9 @@ const (
 	// roomAgain is when that is tried again though less than checkpointPages were
 	// shipped since the last time.
 	roomAgain = 10 * time.Second
+
+	// blockedAgain is when a log beyond its limit that somebody reads from is tried again.
+	blockedAgain = 50 * time.Millisecond
 
 	// hardTries is how often the same is tried while writers wait, with soft ones
 	// in between when too much had been committed by the time that they did.
@@ -44,6 +50,7 @@ type room struct {
 	size    int64 // of the log after that, in bytes; 0 if it can be used again from its start
 	seen    int64 // of the log when a pass last ended
 	chased  bool  // whatever was tried softly, the writer was faster
+	blocked bool  // somebody who reads from the log, or copies it, was in the way
 }
 
 // crowded tells whether the log will have grown long by the end of the next pass, and
@@ -60,7 +67,7 @@ func (s *Shipper) crowded() bool {
 	switch {
 	case !s.settled, size+max(grown, step/4) < step, s.room.emptied == s.state.Position:
 		return false
-	case size > s.opts.WALLimit, size < s.room.size, s.room.size == 0:
+	case size > s.opts.WALLimit && (!s.room.blocked || time.Since(s.room.tried) >= blockedAgain), size < s.room.size, s.room.size == 0:
 		return true
 	}
 	return size-s.room.size >= step/2 || time.Since(s.room.tried) >= roomAgain
@@ -82,15 +89,26 @@ func (s *Shipper) makeRoom(ctx context.Context, out *Outcome) error {
 		}
 		room, err = s.db.Checkpoint()
 	}
-	if errors.Is(err, errAgain) || errors.Is(err, errLongTail) || errors.Is(err, source.ErrMoved) || errors.Is(err, source.ErrBusy) {
+	if passing(err) {
 		err = nil // what it was about to ship, the next pass does
 	}
 	s.room.tried, s.room.size = time.Now(), s.db.LogSize()
 	if err == nil && room == source.Emptied {
-		s.room.emptied, s.room.size = s.state.Position, 0
+		if s.room.emptied.Salts != s.state.Position.Salts {
+			s.room.size = 0 // else it was offered before, and somebody who reads from it keeps it
+		}
+		s.room.emptied = s.state.Position
 	}
 	s.markIfDue()
 	return errors.Join(err, s.Save())
+}
+
+// passing tells whether err, of an attempt to make room, is nothing to tell.
+func passing(err error) bool {
+	of := func(targets ...error) bool {
+		return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+	}
+	return of(errAgain, errLongTail, source.ErrMoved, source.ErrBusy) && !of(ErrFenced, blob.ErrUnavailable, blob.ErrThrottled)
 }
 
 // soft copies the log and offers it to the next writer until nothing was committed
@@ -102,16 +120,21 @@ func (s *Shipper) soft(ctx context.Context, out *Outcome) (room source.Room, err
 		tries = 1
 	}
 	room, err = s.db.Checkpoint()
-	for try := 0; try < tries && err == nil && room != source.Emptied; try++ {
+	blocked := false
+	for try := 0; try < tries && err == nil && room != source.Emptied && ctx.Err() == nil; try++ {
 		if room == source.Blocked {
+			if blocked {
+				break
+			}
 			time.Sleep(time.Millisecond) // an application's own checkpoint may be over then
 		}
+		blocked = room == source.Blocked
 		room, err = s.empty(ctx, out)
 	}
 	if errors.Is(err, errLongTail) {
 		err = nil
 	}
-	s.room.chased = room == source.Overtaken
+	s.room.chased, s.room.blocked = room == source.Overtaken, room == source.Blocked
 	return room, err
 }
 
@@ -192,7 +215,8 @@ func (s *Shipper) capture(fit func(*source.Changeset) bool) (*tail, error) {
 	return t, s.db.Shipped(c)
 }
 
-// putTail ships t, or spools it if the store is away. nil is nothing.
+// putTail ships t, or spools it if the store is away or the pass is cut off. nil is
+// nothing.
 func (s *Shipper) putTail(ctx context.Context, t *tail, out *Outcome) error {
 	if t == nil {
 		return nil
@@ -201,8 +225,14 @@ func (s *Shipper) putTail(ctx context.Context, t *tail, out *Outcome) error {
 	if err == nil {
 		return nil
 	}
-	if storeAway(err) && s.keep(t.changes, t.pages.emit) == nil {
-		return err
+	if storeAway(err) || ctx.Err() != nil {
+		full := s.keep(t.changes, t.pages.emit)
+		switch {
+		case full == nil:
+			return err
+		case storeAway(err) && !errors.Is(full, errSpoolFull):
+			err = fmt.Errorf("%w; while the store is away: %v", full, err)
+		}
 	}
 	s.db.Resume(source.Place{Position: t.before, File: s.state.File})
 	return err

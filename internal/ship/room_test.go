@@ -1,6 +1,7 @@
 package ship_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 
 // beside ships a log that has grown long while an application commits once per put,
 // and does to the tail what onTail says. It returns the pass's error.
-func beside(t *testing.T, onTail func(*stand)) (*stand, error) {
+func beside(t *testing.T, ctx context.Context, onTail func(*stand)) (*stand, error) {
 	t.Helper()
 	s := newStand(t)
 	s.opts.WALLimit = 64 << 20
@@ -26,7 +27,7 @@ func beside(t *testing.T, onTail func(*stand)) (*stand, error) {
 		}
 		s.exec("INSERT INTO t(v) VALUES (randomblob(100))")
 	}
-	err := s.pass(t.Context())
+	err := s.pass(ctx)
 	s.onPut = nil
 	return s, err
 }
@@ -51,7 +52,7 @@ func (s *stand) mustMatch() {
 // same: an application whose log stays long checkpoints after each commit.
 func TestALogIsEmptiedBesideAWriter(t *testing.T) {
 	var before [2]uint32
-	s, err := beside(t, func(s *stand) { before = s.salts() })
+	s, err := beside(t, t.Context(), func(s *stand) { before = s.salts() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestALogIsEmptiedBesideAWriter(t *testing.T) {
 // TestATailGoesToTheSpool has the store go away when the log has been offered to the
 // next writer already, and what was not shipped of it is in memory alone.
 func TestATailGoesToTheSpool(t *testing.T) {
-	s, err := beside(t, func(s *stand) { s.store.away = true; s.blobs.Set(faulty.Always(faulty.Fault{Kind: faulty.Refuse})) })
+	s, err := beside(t, t.Context(), func(s *stand) { s.store.away = true; s.blobs.Set(faulty.Always(faulty.Fault{Kind: faulty.Refuse})) })
 	if !errors.Is(err, blob.ErrUnavailable) {
 		t.Fatalf("got %v, want %v", err, blob.ErrUnavailable)
 	}
@@ -75,4 +76,45 @@ func TestATailGoesToTheSpool(t *testing.T) {
 	s.store.away = false
 	s.exec("INSERT INTO t(v) VALUES (randomblob(900))")
 	s.mustMatch()
+}
+
+// TestATailIsKeptWhenThePassIsCutOff stops the window while the tail is put.
+func TestATailIsKeptWhenThePassIsCutOff(t *testing.T) {
+	ctx, cut := context.WithCancel(t.Context())
+	s, err := beside(t, ctx, func(*stand) { cut() })
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want %v", err, context.Canceled)
+	}
+	s.exec("INSERT INTO t(v) VALUES (randomblob(900))")
+	s.mustMatch()
+}
+
+// TestALogThatReadersKeepIsLeftAlone has somebody read from the end of the log at any
+// time, so that it cannot be used again however often it is copied: not each pass tries.
+func TestALogThatReadersKeepIsLeftAlone(t *testing.T) {
+	s := newStand(t)
+	s.opts.WALLimit = 64 << 20
+	s.kill()
+	s.exec("PRAGMA wal_autocheckpoint=0")
+	s.mustPass()
+	s.insert(600)
+	var before *sqlitetest.Shell
+	tries := 0
+	for range 20 {
+		s.exec("INSERT INTO t(v) VALUES (randomblob(100))")
+		reader := sqlitetest.StartShell(t, s.path)
+		reader.Run(t, "BEGIN; SELECT count(*) FROM t;")
+		if before != nil {
+			before.Kill()
+		}
+		before = reader
+		calls := len(s.files.Calls())
+		s.mustPass()
+		if len(s.files.Calls()) > calls { // the state is saved after each
+			tries++
+		}
+	}
+	if tries > 3 {
+		t.Errorf("%d of 20 passes, each of one small commit, tried to empty the log", tries)
+	}
 }

@@ -107,7 +107,7 @@ func (db *DB) lockForCapture(force Rule) error {
 		return err
 	}
 	b, err := db.measure()
-	if err != nil || db.held.established && b.at(db.shipped) && force == "" {
+	if err != nil || db.held.established && !db.held.ahead && b.at(db.shipped) && force == "" {
 		return err
 	}
 	db.next, err = db.take()

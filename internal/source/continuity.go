@@ -49,18 +49,29 @@ func (db *DB) judge(b bound, force Rule) (verdict, error) {
 		return verdict{resync: RuleReplaced}, nil
 	case force != "":
 		return verdict{resync: force}, nil
+	}
+	if db.held.established {
+		if gone, err := db.recovered(b); err != nil || gone {
+			return verdict{resync: RuleChain}, err
+		}
+	}
+	switch {
 	case db.held.established && (b.Frame == 0 || b.Header.Salts != at.Salts):
-		return db.unlessRecovered(b, fresh)
+		return fresh, nil
 	case db.held.established && b.Frame == at.Frame:
-		// Without looking at the log: where all of it is shipped it may be emptied
-		// right now.
+		// The log may be emptied right now, as all of it is shipped. But recovery may
+		// have taken that out of it, and others filled it up again.
+		f, whole, err := wal.ReadFrame(db.wal, at.Frame, db.pageSize)
+		if err != nil || whole && f.Salts == at.Salts && f.Chain != at.Chain {
+			return verdict{resync: RuleChain}, err
+		}
 		return verdict{after: at.Frame, chain: at.Chain}, nil
 	case db.held.established && b.Frame > at.Frame:
 		stands, err := db.stands(at)
 		if err != nil || !stands {
 			return verdict{resync: RuleChain}, err
 		}
-		return db.unlessRecovered(b, verdict{after: at.Frame, chain: at.Chain})
+		return verdict{after: at.Frame, chain: at.Chain}, nil
 	}
 	if clean, err := db.closedCleanly(); err != nil || clean {
 		return fresh, err
@@ -82,22 +93,19 @@ func (db *DB) judge(b bound, force Rule) (verdict, error) {
 	return verdict{after: at.Frame, chain: at.Chain, unvouched: !db.watched}, nil
 }
 
-// unlessRecovered is v unless SQLite has recovered the log since the held lock went
+// recovered tells whether SQLite has recovered the log since the held lock went
 // ahead of what was shipped, which it does under our lock too where a writer dies
 // while it counts a commit: frames that recovery takes out of a broken log may be
 // in the file already.
-func (db *DB) unlessRecovered(b bound, v verdict) (verdict, error) {
+func (db *DB) recovered(b bound) (bool, error) {
 	switch {
 	case !db.held.ahead || db.held.bound.Frame == 0:
-		return v, nil
+		return false, nil
 	case b.Frame < db.held.bound.Frame:
-		return verdict{resync: RuleChain}, nil
+		return true, nil
 	}
 	f, whole, err := wal.ReadFrame(db.wal, db.held.bound.Frame, db.pageSize)
-	if err != nil || !whole || f.Salts != db.held.last.Salts || f.Chain != db.held.last.Chain {
-		return verdict{resync: RuleChain}, err
-	}
-	return v, nil
+	return !whole || f.Salts != db.held.last.Salts || f.Chain != db.held.last.Chain, err
 }
 
 // closedCleanly tells whether the file is still as it was left by a clean close

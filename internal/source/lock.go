@@ -188,11 +188,11 @@ func (db *DB) Tend() (Waiting, error) {
 	if err != nil {
 		return Waiting{}, err
 	}
-	if !b.at(db.shipped) {
+	if db.held.ahead || !b.at(db.shipped) {
 		return Waiting{Bytes: db.behind(b), Checkpoint: db.checkpointing()}, db.pin()
 	}
 	switch {
-	case db.held.light:
+	case db.held.light && !db.checkpointing():
 		return Waiting{}, nil
 	case b.Backfilled == b.Frame:
 		return Waiting{}, db.renew()
@@ -205,7 +205,7 @@ func (db *DB) Tend() (Waiting, error) {
 // renew replaces the held lock by a new one if nothing was committed before the
 // new one began, and none is waiting to take over.
 func (db *DB) renew() error {
-	if db.next != nil || db.held == nil {
+	if db.next != nil || db.held == nil || !db.held.established {
 		return nil
 	}
 	l, err := db.take()
@@ -213,7 +213,7 @@ func (db *DB) renew() error {
 		return err
 	}
 	db.next = l
-	if l.bound.at(db.shipped) {
+	if l.bound.at(db.shipped) && !db.held.ahead {
 		return db.handOver()
 	}
 	return db.dropNext()
@@ -284,6 +284,9 @@ func (db *DB) Behind() (int64, error) {
 // Checkpoint copies what is shipped from the log into the database file, as far
 // as other readers let it, without waiting for anybody, and renews the lock.
 func (db *DB) Checkpoint() (Room, error) {
+	if db.held == nil {
+		return Blocked, nil // by nobody, but nothing is shipped
+	}
 	if err := db.renew(); err != nil {
 		return Blocked, err
 	}
@@ -332,6 +335,8 @@ func (db *DB) passive() (Room, error) {
 	frames, _ := v[1].(int64)
 	copied, _ := v[2].(int64)
 	switch {
+	case frames < 0:
+		return Blocked, nil // somebody else's checkpoint is under way
 	case copied < min(frames, int64(db.held.bound.Frame)):
 		return Blocked, nil
 	case copied < frames:
@@ -354,8 +359,12 @@ func (db *DB) advance(b bound) error {
 	if err != nil {
 		return err
 	}
-	if err := db.goAhead(l); err != nil {
-		return errors.Join(err, l.conn.end())
+	recovered, err := db.recovered(l.bound)
+	if err == nil && !recovered {
+		err = db.goAhead(l)
+	}
+	if err != nil || recovered {
+		return errors.Join(err, l.conn.end()) // which the next capture finds
 	}
 	old := db.held
 	l.established = true
@@ -365,7 +374,10 @@ func (db *DB) advance(b bound) error {
 
 // Empties tells whether the next writer can start the log over once c is Shipped, so
 // that its pages cannot be had again from there.
-func (c *Changeset) Empties() bool { return c.Complete && c.db.next != nil && c.db.next.light }
+func (c *Changeset) Empties() bool {
+	next := c.db.next
+	return c.Complete && next != nil && next.light && next.bound == c.bound
+}
 
 // Room is what a checkpoint came to.
 type Room int
