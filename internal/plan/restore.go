@@ -1,9 +1,10 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/superfly/ltx"
@@ -83,53 +84,85 @@ func checkTXID(files []File, txid ltx.TXID) error {
 	}
 }
 
-// lastBefore returns the highest TXID whose file was created before at. Where that
-// state is part of a merge, and what led to it is removed already, it is the state
-// before the merge.
+// lastBefore returns the highest TXID that was created before at. Times that contradict
+// the order of TXIDs there are an error: an object under the name of another, or a clock
+// that went back, may have it that an older state is given, or a newer one.
 func lastBefore(files []File, at time.Time) (ltx.TXID, error) {
-	points, _ := Points(files)
-	reached := make(map[ltx.TXID]bool, len(points))
-	for _, p := range points {
-		reached[p.TXID] = true
-	}
-	var last, any ltx.TXID // of those that can be restored, and of all
-	first := files[0].Created
-	for _, f := range files {
-		if f.Created.Before(at) {
-			any = max(any, f.Max)
-			if reached[f.Max] {
-				last = max(last, f.Max)
-			}
-		}
-		if f.Created.Before(first) {
-			first = f.Created
+	states := created(files)
+	last := -1
+	for i, s := range states {
+		if s.Created.Before(at) {
+			last = i
 		}
 	}
-	switch next := sort.Search(len(points), func(i int) bool { return points[i].TXID > last }); {
-	case any == 0:
+	if last < 0 {
+		first := slices.MinFunc(states, func(a, b Point) int { return a.Created.Compare(b.Created) })
 		return 0, fmt.Errorf("%w: nothing before %s; the first is of %s, so ask for a later time",
-			ErrTarget, timestamp(at), timestamp(first))
-	case any > last && last > 0 && next < len(points) && points[next].TXID >= any:
-		return last, nil // what leads to the next state has all in between
+			ErrTarget, timestamp(at), timestamp(first.Created))
 	}
-	return any, checkNext(files, any)
+	unclear := func(a, b Point) error {
+		return fmt.Errorf("%w: which one %s means is not clear: TXID %s is of %s, %s after it of %s; ask for a TXID",
+			ErrTarget, timestamp(at), a.TXID, timestamp(a.Created), b.TXID, timestamp(b.Created))
+	}
+	for _, s := range states[:last] {
+		if !s.Created.Before(at) {
+			return 0, unclear(s, states[last])
+		}
+	}
+	for _, i := range []int{last - 1, last + 1} { // the labels of both sides of at are no lies
+		if i >= 0 && i+1 < len(states) && !states[i].Created.Before(states[i+1].Created) {
+			return 0, unclear(states[i], states[i+1])
+		}
+	}
+	return states[last].TXID, checkNext(files, states[last].TXID)
+}
+
+// created returns the states at which files end, ascending, with the time that the file
+// on the lowest level has it: one that was shipped knows best, and a snapshot of
+// Litestream's is of when it was made.
+func created(files []File) (states []Point) {
+	files = slices.Clone(files)
+	slices.SortFunc(files, func(a, b File) int {
+		return cmp.Or(cmp.Compare(a.Max, b.Max), cmp.Compare(a.Level, b.Level), a.Created.Compare(b.Created))
+	})
+	for _, f := range files {
+		if len(states) == 0 || states[len(states)-1].TXID != f.Max {
+			states = append(states, Point{f.Max, f.Created})
+		}
+	}
+	return states
 }
 
 // checkNext finds that what follows last is missing: it may be of before the time
-// that was asked for, and last not the answer. A merge of it with later ones says
-// no more either, but was made on purpose.
+// that was asked for, and last not the answer. Where it was merged with what comes after
+// it, and all that the merge was made of is gone, it was removed on purpose.
 func checkNext(files []File, last ltx.TXID) error {
 	further := false
+	var next File // the smallest that has last+1
 	for _, f := range files {
-		if f.covers(last + 1) {
-			return nil
-		}
 		further = further || f.Max > last
+		// One with all pages begins another page size, or says nothing of last+1.
+		follows := !f.Complete() && f.covers(last+1) || f.Complete() && f.Max == last+1
+		if follows && (next.Max == 0 || f.Max-f.Min < next.Max-next.Min) {
+			next = f
+		}
 	}
 	if !further {
 		return nil
 	}
 	missing := nextAfter(files, last) - 1
+	if next.Max != 0 && next.Complete() {
+		return nil
+	}
+	if next.Max != 0 {
+		part := func(f File) bool {
+			return f.Level < next.Level && next.Min <= f.Min && f.Max <= next.Max && f.Max-f.Min < next.Max-next.Min
+		}
+		if !slices.ContainsFunc(files, part) {
+			return nil
+		}
+		missing = last + 1
+	}
 	return fmt.Errorf("%w; one of them may be of before that time", &GapError{Min: last + 1, Max: missing, Target: missing})
 }
 

@@ -38,11 +38,10 @@ func (r *Reader) Batches(emit func(Batch) error) error {
 	}
 	w := startUnpacking(r)
 	defer w.stop()
-	for p := range w.ordered {
-		if err := <-p.done; err != nil {
-			return err
+	for p := range w.hashed {
+		if p.err != nil {
+			return p.err
 		}
-		p.hash(r)
 		if len(p.batch.Pages) > 0 {
 			if err := emit(p.batch); err != nil {
 				return err
@@ -78,6 +77,7 @@ type parcel struct {
 	packed  []byte     // its frames' compressed pages, one after the other
 	lengths []int      // of each of them
 	done    chan error // one value when batch has its data, or why it will not
+	err     error      // that value
 }
 
 func (p *parcel) reset() {
@@ -115,9 +115,11 @@ func (p *parcel) hash(r *Reader) {
 	}
 }
 
-// unpacking is the goroutines behind Batches: one reads parcels, some unpack them.
+// unpacking is the goroutines behind Batches: one reads parcels, some unpack them, one
+// adds them to the checksum.
 type unpacking struct {
 	ordered chan *parcel // in the order of the object; closed after the last
+	hashed  chan *parcel // the same, when they are unpacked and in the checksum
 	work    chan *parcel // the same, for whoever is free
 	free    chan *parcel
 	quit    chan struct{}
@@ -128,7 +130,7 @@ func startUnpacking(r *Reader) *unpacking {
 	workers := runtime.GOMAXPROCS(0)
 	parcels := 2*workers + 2
 	w := &unpacking{
-		ordered: make(chan *parcel, parcels), work: make(chan *parcel, parcels), free: make(chan *parcel, parcels),
+		ordered: make(chan *parcel, parcels), hashed: make(chan *parcel, parcels), work: make(chan *parcel, parcels), free: make(chan *parcel, parcels),
 		quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	for range parcels {
@@ -138,6 +140,7 @@ func startUnpacking(r *Reader) *unpacking {
 		go w.unpack(r)
 	}
 	go w.read(r)
+	go w.hash(r)
 	return w
 }
 
@@ -145,6 +148,21 @@ func startUnpacking(r *Reader) *unpacking {
 func (w *unpacking) stop() {
 	close(w.quit)
 	<-w.ended
+}
+
+// hash passes parcels on when they are in the checksum, up to the first that failed.
+// There is room for all of them.
+func (w *unpacking) hash(r *Reader) {
+	defer close(w.hashed)
+	for p := range w.ordered {
+		if p.err = <-p.done; p.err == nil {
+			p.hash(r)
+		}
+		w.hashed <- p
+		if p.err != nil {
+			return
+		}
+	}
 }
 
 func (w *unpacking) unpack(r *Reader) {

@@ -109,6 +109,9 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 		return Result{}, err
 	}
 	if err := img.finish(want); err != nil {
+		if errors.Is(err, ErrUnsound) {
+			err = fmt.Errorf("%w; it is made of %s", err, list(chain))
+		}
 		return Result{}, err
 	}
 	if err := opts.Integrity.run(img.path()); err != nil {
@@ -124,6 +127,22 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 		TXID: last.Max, Created: last.Created, PageSize: img.pageSize, Pages: img.commit, Bytes: img.size(),
 		Objects: len(chain), Fetched: a.progress.Bytes,
 	}, nil
+}
+
+// mostNamed is how many objects an error names.
+const mostNamed = 16
+
+// list names the objects of a chain, the newest first.
+func list(chain []plan.File) string {
+	var names []string
+	for _, f := range slices.Backward(chain) {
+		if len(names) == mostNamed {
+			names = append(names, fmt.Sprintf("and %d older ones", len(chain)-mostNamed))
+			break
+		}
+		names = append(names, replica.Key(f.Level, f.Min, f.Max))
+	}
+	return strings.Join(names, ", ")
 }
 
 // choose lists the replica's objects and returns those that lead to the target, in

@@ -12,7 +12,7 @@ import (
 
 // beside ships a log that has grown long while an application commits once per put,
 // and does to the tail what onTail says. It returns the pass's error.
-func beside(t *testing.T, ctx context.Context, onTail func(*stand)) (*stand, error) {
+func beside(ctx context.Context, t *testing.T, onTail func(*stand)) (*stand, error) {
 	t.Helper()
 	s := newStand(t)
 	s.opts.WALLimit = 64 << 20
@@ -52,7 +52,7 @@ func (s *stand) mustMatch() {
 // same: an application whose log stays long checkpoints after each commit.
 func TestALogIsEmptiedBesideAWriter(t *testing.T) {
 	var before [2]uint32
-	s, err := beside(t, t.Context(), func(s *stand) { before = s.salts() })
+	s, err := beside(t.Context(), t, func(s *stand) { before = s.salts() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestALogIsEmptiedBesideAWriter(t *testing.T) {
 // TestATailGoesToTheSpool has the store go away when the log has been offered to the
 // next writer already, and what was not shipped of it is in memory alone.
 func TestATailGoesToTheSpool(t *testing.T) {
-	s, err := beside(t, t.Context(), func(s *stand) { s.store.away = true; s.blobs.Set(faulty.Always(faulty.Fault{Kind: faulty.Refuse})) })
+	s, err := beside(t.Context(), t, func(s *stand) { s.store.away = true; s.blobs.Set(faulty.Always(faulty.Fault{Kind: faulty.Refuse})) })
 	if !errors.Is(err, blob.ErrUnavailable) {
 		t.Fatalf("got %v, want %v", err, blob.ErrUnavailable)
 	}
@@ -81,7 +81,7 @@ func TestATailGoesToTheSpool(t *testing.T) {
 // TestATailIsKeptWhenThePassIsCutOff stops the window while the tail is put.
 func TestATailIsKeptWhenThePassIsCutOff(t *testing.T) {
 	ctx, cut := context.WithCancel(t.Context())
-	s, err := beside(t, ctx, func(*stand) { cut() })
+	s, err := beside(ctx, t, func(*stand) { cut() })
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want %v", err, context.Canceled)
 	}
