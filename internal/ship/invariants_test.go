@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/superfly/ltx"
 
@@ -67,15 +68,18 @@ func (s *stand) mustHaveEveryTXID() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	have := make(map[ltx.TXID]bool)
+	have := make(map[ltx.TXID]time.Time)
 	for _, o := range all {
 		if o.Level == 0 || o.Level == plan.SnapshotLevel {
-			have[o.Max] = true
+			have[o.Max] = o.Created
 		}
 	}
 	for txid := ltx.TXID(1); txid <= head.Max; txid++ {
-		if !have[txid] {
+		if have[txid].IsZero() {
 			s.t.Errorf("TXID %d of %d is missing", txid, head.Max)
+		}
+		if !have[txid].After(have[txid-1]) {
+			s.t.Errorf("TXID %d is of %v, as is the one before it of %v", txid, have[txid], have[txid-1])
 		}
 	}
 }

@@ -143,18 +143,21 @@ func (s *Shipper) putSpooled(ctx context.Context, e replica.Draft, out *Outcome)
 	if err := s.spool.read(e, change.Page); err != nil {
 		return s.spoolDamaged(err)
 	}
-	to := s.head.Max + 1
-	e.Instance = s.instance
+	d := e
+	d.Min, d.Max, d.Instance = s.head.Max+1, s.head.Max+1, s.instance
+	if !d.Created.After(s.head.Created) { // an earlier attempt has got through, under the TXID before
+		d.Created = s.head.Created.Add(time.Millisecond)
+	}
 	if known {
-		e.Digest = change.Digest()
+		d.Digest = change.Digest()
 	}
 	if err := s.checkHead(ctx); err != nil {
 		return err
 	}
 	begun := wallClock()
-	object, err := s.spool.put(ctx, s.opts.Replica, e, to)
+	object, err := s.spool.put(ctx, s.opts.Replica, e, d)
 	if errors.Is(err, blob.ErrExists) {
-		return s.collide(ctx, replica.Draft{Min: to, Max: to})
+		return s.collide(ctx, d)
 	}
 	if err != nil {
 		return err
@@ -163,7 +166,7 @@ func (s *Shipper) putSpooled(ctx context.Context, e replica.Draft, out *Outcome)
 		s.applied(change, object)
 	}
 	position := s.state.Position
-	s.advance(object, e, out)
+	s.advance(object, d, out)
 	s.settled = s.settled && !s.silentSince(begun)
 	s.state.Position = position
 	return nil

@@ -348,7 +348,7 @@ func (s *Shipper) timestamp() time.Time {
 
 // advance makes object the head.
 func (s *Shipper) advance(object replica.Object, d replica.Draft, out *Outcome) {
-	s.head, s.contact, s.created = object, wallClock(), d.Created
+	s.head, s.contact, s.created = object, wallClock(), later(s.created, d.Created)
 	s.owned, s.doubt = true, false
 	s.state.TXID, s.state.Position = object.Max, d.Position
 	s.state.Equal, s.state.Clean = wal.Position{}, source.Stamp{}

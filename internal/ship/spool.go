@@ -150,25 +150,23 @@ func (s *spool) open(e replica.Draft) (*replica.Reader, error) {
 	return reader, nil
 }
 
-// put ships the oldest entry as txid: its bytes as they are if that is the TXID
-// it was written for, else encoded anew. Its pages hold all that changed since
-// some state at or before the head, so they apply to any later head as well.
-func (s *spool) put(ctx context.Context, r *replica.Replica, e replica.Draft, txid ltx.TXID) (replica.Object, error) {
-	if e.Max == txid {
+// put ships the oldest entry e as d, which has another TXID or time where those that it
+// was written for are taken: then it is encoded anew. Its pages hold all that changed
+// since some state at or before the head, so they apply to any later head as well.
+func (s *spool) put(ctx context.Context, r *replica.Replica, e, d replica.Draft) (replica.Object, error) {
+	if e.Max == d.Max && e.Created.Equal(d.Created) {
 		f, err := os.Open(s.name(e.Max))
 		if err != nil {
 			return replica.Object{}, err
 		}
 		defer f.Close() //nolint:errcheck // only read
-		return r.PutEncoded(ctx, e, f)
+		return r.PutEncoded(ctx, d, f)
 	}
 	reader, err := s.open(e)
 	if err != nil {
 		return replica.Object{}, err
 	}
 	defer reader.Close() //nolint:errcheck // only read
-	d := e
-	d.Min, d.Max = txid, txid
 	return r.Put(ctx, d, reader.Pages)
 }
 

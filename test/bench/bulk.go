@@ -209,7 +209,7 @@ func (b *bench) delta(ctx context.Context) error {
 	b.results.add(line{Row: "delta", What: "uploaded, of the compressed database", Unit: "%", Holdfast: shares[0], Peer: shares[1]}, small)
 	b.results.add(line{Row: "delta", What: "the same after kill -9", Unit: "%", Holdfast: crashed}, small)
 	b.results.add(line{Row: "delta", What: "until durable, from the program's start", Unit: "s", Holdfast: took[0], Peer: took[1]}, noTarget)
-	return nil
+	return b.digests(ctx)
 }
 
 // deltaOnce returns the percentage of the first snapshot that was sent again, and

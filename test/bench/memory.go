@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
 )
 
 // memoryLimit is how much a worker may ever have, in MiB.
@@ -24,14 +27,18 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	b.results.add(line{Row: "memory", What: "a single transaction of " + size(b.bytes(1)), Unit: "MiB", Worst: true, Holdfast: one[0], Peer: one[1]},
 		below(memoryLimit, fmt.Sprintf("< %d MiB", memoryLimit)))
-	template, err := b.template(ctx, 4)
+	template, err := b.template(ctx, 5)
 	if err != nil {
 		return err
 	}
-	peak, err := b.memoryOfSnapshot(ctx, b.products[0], template)
-	b.results.add(line{Row: "memory", What: "first snapshot of " + size(b.bytes(4)), Unit: "MiB", Worst: true, Holdfast: []float64{peak}},
-		below(memoryLimit, fmt.Sprintf("< %d MiB", memoryLimit)))
-	return err
+	snapshot, restored, err := b.memoryOfSnapshot(ctx, holdfast{b}, template)
+	if err != nil {
+		return err
+	}
+	limit := below(memoryLimit, fmt.Sprintf("< %d MiB", memoryLimit))
+	b.results.add(line{Row: "memory", What: "first snapshot of " + size(b.bytes(5)), Unit: "MiB", Worst: true, Holdfast: []float64{snapshot}}, limit)
+	b.results.add(line{Row: "memory", What: "restore of it", Unit: "MiB", Worst: true, Holdfast: []float64{restored}}, limit)
+	return nil
 }
 
 func (b *bench) memoryOfOne(ctx context.Context, p product) (peak float64, err error) {
@@ -56,19 +63,37 @@ func (b *bench) memoryOfOne(ctx context.Context, p product) (peak float64, err e
 	return run.mebibytes()
 }
 
-func (b *bench) memoryOfSnapshot(ctx context.Context, p product, template string) (peak float64, err error) {
-	b.progress("memory: %s, first snapshot", p.name())
+// memoryOfSnapshot returns the most memory that the worker had until all was in the
+// store, and the command line until it was back.
+func (b *bench) memoryOfSnapshot(ctx context.Context, h holdfast, template string) (snapshot, restored float64, err error) {
+	b.progress("memory: %s, first snapshot and restore", h.name())
 	s, err := b.newSite(ctx, template, 0)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer s.remove()
-	run, _, err := s.replicate(ctx, p, byDefault)
+	run, _, err := s.replicate(ctx, h, byDefault)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, run.end()) }()
-	return run.mebibytes()
+	snapshot, err = run.mebibytes()
+	if err = errors.Join(err, run.end()); err != nil {
+		return 0, 0, err
+	}
+	out := filepath.Join(s.dir, "restored.db")
+	p, err := start(h.environ(s), filepath.Join(s.dir, "restore.log"), filepath.Join(h.bin, "holdfast"), h.restoreArguments(s, b.at.Blob, out)...)
+	if err != nil {
+		return 0, 0, err
+	}
+	<-p.done
+	if p.err != nil {
+		return 0, 0, p.ended()
+	}
+	used, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, 0, errors.New("the system does not tell the memory of a process that has ended")
+	}
+	return snapshot, float64(used.Maxrss) / 1024, os.Remove(out)
 }
 
 // mebibytes is the most memory that p has had, in MiB.

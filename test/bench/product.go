@@ -54,8 +54,12 @@ func (h holdfast) start(s *site, speed speed) (*process, error) {
 func (holdfast) path(s *site) string { return "r/" + s.name }
 
 func (h holdfast) restore(ctx context.Context, s *site, endpoint, out string) error {
+	return execute(ctx, h.environ(s), filepath.Join(h.bin, "holdfast"), h.restoreArguments(s, endpoint, out)...)
+}
+
+func (h holdfast) restoreArguments(s *site, endpoint, out string) []string {
 	root := fmt.Sprintf("abs://%s@%s/%s?endpoint=%s", h.at.Account, s.container, h.path(s), url.QueryEscape(endpoint))
-	return execute(ctx, h.environ(s), filepath.Join(h.bin, "holdfast"), "restore", root, "-o", out)
+	return []string{"restore", root, "-o", out}
 }
 
 func (h holdfast) environ(s *site) []string {
