@@ -76,7 +76,7 @@ var levels = [][]string{
 	{"internal/blob/azure", "internal/blob/file", "internal/blob/mem", "internal/blob/faulty"},
 	{"internal/blob/driver"},
 	{"internal/source", "internal/replica"},
-	{"internal/ship", "internal/restore", "internal/verify"},
+	{"internal/ship", "internal/restore", "internal/maintain", "internal/verify"},
 	{"internal/host", "internal/config"},
 	{"activities"},
 	{"workflows"},

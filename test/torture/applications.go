@@ -185,6 +185,13 @@ func (r *rig) killEverything(*rand.Rand) error {
 	if doomed, err := r.doomed(); doomed || err != nil {
 		return err
 	}
+	broken, _, err := r.brokenLog()
+	if err != nil {
+		return err
+	}
+	if broken {
+		r.tally.add(brokenAtDeath)
+	}
 	signalled := make([]*app, 0, len(r.apps))
 	for _, a := range r.apps {
 		_ = a.cmd.Process.Signal(syscall.SIGKILL)

@@ -68,32 +68,49 @@ func (r *rig) restWorker(random *rand.Rand) error {
 // end, and the full disk keeps the last one to close from copying it. What it has
 // copied of it before makes no sense without the rest.
 func (r *rig) doomed() (bool, error) {
-	if !r.lastFull || !r.old || r.observer == nil {
+	if !r.lastFull {
 		return false, nil
+	}
+	broken, whole, err := r.brokenLog()
+	if err != nil || !broken || whole {
+		return false, err
+	}
+	r.note("nobody may leave: the log cannot be recovered")
+	r.tally.add("log broken on a full disk, all stay")
+	return true, nil
+}
+
+// brokenLog tells whether recovery could not read the log to its end, and whether all of
+// it is in the database file.
+func (r *rig) brokenLog() (broken, whole bool, err error) {
+	if !r.old || r.observer == nil {
+		return false, false, nil
 	}
 	lines, err := r.observer.run("PRAGMA wal_checkpoint(NOOP)")
 	if err != nil || len(lines) != 1 {
-		return false, err
+		return false, false, err
 	}
 	var busy, frames, copied int64
-	if _, err := fmt.Sscanf(lines[0], "%d|%d|%d", &busy, &frames, &copied); err != nil || frames <= copied {
-		return false, err
+	if _, err := fmt.Sscanf(lines[0], "%d|%d|%d", &busy, &frames, &copied); err != nil || frames <= 0 {
+		return false, false, err
 	}
 	f, err := os.Open(r.path() + "-wal")
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	defer f.Close() //nolint:errcheck // only read
 	h, err := wal.ReadHeader(f)
+	if errors.Is(err, wal.ErrNoHeader) {
+		return false, false, nil
+	}
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	changes, err := wal.Scan(f, h, 0, h.Chain, uint32(frames), 0)
-	if err == nil && changes.Broken {
-		r.note("nobody may leave: the log cannot be recovered")
-		r.tally.add("log broken on a full disk, all stay")
+	if err != nil { // it was started over just now
+		r.note("the log was not judged: %v", err)
 	}
-	return changes.Broken, err
+	return changes.Broken, frames == copied, nil
 }
 
 func (r *rig) pauseWorker(*rand.Rand) error {

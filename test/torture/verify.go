@@ -194,6 +194,10 @@ func (r *rig) restore(source *replica.Replica, target plan.Target) (got restored
 	return got, err
 }
 
+// brokenAtDeath counts how often that was so when all died, whether the worker had seen
+// it or not.
+const brokenAtDeath = "everything killed with a log that cannot be recovered"
+
 // judge says what an unsound state means that is equal to what the source was: an
 // older SQLite can leave a log that its own recovery cuts short, and the
 // application's database is unsound then.
@@ -201,7 +205,7 @@ func (r *rig) judge(got restored) error {
 	if got.unsound == nil {
 		return nil
 	}
-	if r.tally.get("log: the log cannot be recovered after a crash: its application should use a newer SQLite") == 0 {
+	if r.tally.get("log: the log cannot be recovered after a crash: its application should use a newer SQLite")+r.tally.get(brokenAtDeath) == 0 {
 		return fmt.Errorf("it is what the source was, and unsound: %w", got.unsound)
 	}
 	r.note("TXID %s is as unsound as the source was: %v", got.result.TXID, got.unsound)
