@@ -45,7 +45,8 @@ func TestLiveBackoff(t *testing.T) {
 			defer h.mu.Unlock()
 			for i, want := range row.gaps {
 				got := h.begun[i+2].Sub(h.begun[i+1])
-				if want *= unit; got < want-10*time.Millisecond || got > want+tolerance {
+				if want *= unit; got < want-100*time.Millisecond || // the one before may be noted late
+					got > want+tolerance {
 					t.Errorf("gap %d: got %s, want %s", i, got, want)
 				}
 			}

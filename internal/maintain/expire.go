@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 )
@@ -118,5 +119,16 @@ func (r *run) readBack(ctx context.Context, o replica.Object) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
-	return reader.Batches(func(replica.Batch) error { return nil })
+	sum := digest.Hasher{PageSize: reader.PageSize()}
+	size := int(reader.PageSize())
+	err = reader.Batches(func(b replica.Batch) error {
+		for i, pgno := range b.Pages {
+			sum.Add(pgno, b.Data[i*size:(i+1)*size])
+		}
+		return nil
+	})
+	if got := sum.Digest(reader.Commit()); err == nil && o.Complete() && o.Digest != 0 && got != o.Digest {
+		err = fmt.Errorf("%w: %s: its digest is %s, that of the state that was shipped %s", replica.ErrDamaged, o.Key(), got, o.Digest)
+	}
+	return err
 }

@@ -463,3 +463,27 @@ func TestDamageKeepsWhatItWasMadeOf(t *testing.T) {
 		}
 	}
 }
+
+// TestASnapshotThatContradictsItsDigestRemovesNothing has one whose content is sound by
+// its own checksum, and is not the state that was shipped.
+func TestASnapshotThatContradictsItsDigestRemovesNothing(t *testing.T) {
+	h := newHistory(t)
+	d := replica.Draft{
+		Level: plan.SnapshotLevel, Min: 1, Max: 50, Created: epoch.Add(50 * time.Second), Writer: writer,
+		Position: wal.Position{PageSize: pageSize, Commit: uint32(len(h.truth[50]))}, Digest: 4711,
+	}
+	if _, err := replica.New(h.store).Put(t.Context(), d, h.truth[50].pages); err != nil {
+		t.Fatal(err)
+	}
+	o := options(h.store, func() time.Time { return epoch.Add(puts * time.Second) })
+	o.Policy = plan.Policy{Window: 20 * time.Second, Level0: 10 * time.Second}
+	_, err := maintain.Run(t.Context(), o)
+	if snapshot := replica.Key(9, 1, 50); !errors.Is(err, replica.ErrDamaged) || !strings.Contains(fmt.Sprint(err), snapshot) {
+		t.Errorf("got %v, want damage of %s", err, snapshot)
+	}
+	for txid := ltx.TXID(1); txid <= 50; txid++ {
+		if !slices.Contains(h.keys(t), replica.Key(0, txid, txid)) {
+			t.Fatalf("%d is gone", txid)
+		}
+	}
+}

@@ -106,6 +106,15 @@ func contradict(times map[ltx.TXID]time.Time, txid ltx.TXID, when time.Time) boo
 	return at >= 0 && !(rises(at-1) && rises(at+1))
 }
 
+func newestShipped(files []plan.File) (txid ltx.TXID) {
+	for _, f := range files {
+		if f.Level == 0 {
+			txid = max(txid, f.Max)
+		}
+	}
+	return txid
+}
+
 // missing tells whether files lack the one after txid.
 func missing(files []plan.File, txid ltx.TXID) bool {
 	if highest(files) <= txid {
@@ -122,6 +131,9 @@ func missing(files []plan.File, txid ltx.TXID) bool {
 		}
 		whole := true // or a part of it is left, but not that
 		for _, part := range files {
+			if part.Level == 0 && part.Max == f.Max && part.Max == newestShipped(files) {
+				continue // which is never removed
+			}
 			whole = whole && (part.Level >= f.Level || part.Min < f.Min || part.Max > f.Max || part.Min == f.Min && part.Max == f.Max)
 		}
 		gone = gone && !whole

@@ -162,7 +162,7 @@ func Retention(files []File, p Policy, pins []File, now time.Time) (removals []R
 	}
 	left := slices.Clone(files)
 	for level := SnapshotLevel; level >= 0; level-- {
-		instead := substitutes(left, level, now.Add(-p.grain(level)))
+		instead := substitutes(left, level, p, now)
 		left = slices.DeleteFunc(left, func(f File) bool {
 			if f.Level != level || fixed(f) {
 				return false
@@ -185,16 +185,16 @@ func Retention(files []File, p Policy, pins []File, now time.Time) (removals []R
 }
 
 // substitutes returns a function that finds a file above level which has all of f, and
-// whose newest content is of before old: all that it was made of goes with f then, and
-// none of that is left without what came before it.
-func substitutes(files []File, level int, old time.Time) func(f File) (with File, ok bool) {
+// whose newest content is older than the level below it is kept: all that it was made of
+// goes with f then, on each level, and none of that is left without what came before it.
+func substitutes(files []File, level int, p Policy, now time.Time) func(f File) (with File, ok bool) {
 	var by []func(File) (File, bool)
 	for above := level + 1; above < SnapshotLevel; above++ {
 		by = append(by, covering(files, above))
 	}
 	return func(f File) (File, bool) {
-		for _, covering := range by {
-			if with, ok := covering(f); ok && !f.Complete() && with.Created.Before(old) {
+		for i, covering := range by {
+			if with, ok := covering(f); ok && !f.Complete() && now.Sub(with.Created) > p.grain(level+i) {
 				return with, true
 			}
 		}
@@ -203,10 +203,17 @@ func substitutes(files []File, level int, old time.Time) func(f File) (with File
 }
 
 // beginning returns the file with all pages from which the states since from can be
-// restored: the newest before from, or else the oldest.
+// restored: the newest before from, or else the oldest. One that comes after a file of
+// later is not of before from, whatever its time says.
 func beginning(files []File, from time.Time) (File, bool) {
 	complete := func(f File) bool { return f.Complete() && f.Max >= 1 }
-	before := newest(files, func(f File) bool { return complete(f) && f.Created.Before(from) })
+	limit := ltx.TXID(1<<64 - 1)
+	for _, f := range files {
+		if !f.Created.Before(from) {
+			limit = min(limit, f.Max)
+		}
+	}
+	before := newest(files, func(f File) bool { return complete(f) && f.Created.Before(from) && f.Max <= limit })
 	if before.Max != 0 {
 		return before, true
 	}

@@ -166,9 +166,11 @@ func TestMaintenanceLosesNothing(t *testing.T) {
 		}
 		h.put()
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			switch rapid.IntRange(0, 4).Draw(t, "step") {
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
 			case 0:
 				h.compact()
+			case 3:
+				h.now = h.now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "idle")) * time.Second)
 			case 1:
 				if m, due := plan.Snapshot(h.list()); due {
 					h.merge(m)
@@ -183,6 +185,43 @@ func TestMaintenanceLosesNothing(t *testing.T) {
 		}
 		h.check()
 	})
+}
+
+// TestALostMergeKeepsItsLevel loses a file of level 1 among others that level 2 has too:
+// what it was made of is needed for those until they go themselves.
+func TestALostMergeKeepsItsLevel(t *testing.T) {
+	of := func(level, lo, hi int) plan.File {
+		return plan.File{Level: level, Min: ltx.TXID(lo), Max: ltx.TXID(hi), Size: 1, Created: at(float64(hi))}
+	}
+	files := []plan.File{of(0, 1, 1), of(2, 2, 65), of(0, 66, 66)}
+	for i := 2; i <= 65; i++ {
+		files = append(files, of(0, i, i))
+	}
+	for i := 10; i <= 58; i += 8 { // 2 to 9 is lost
+		files = append(files, of(1, i, i+7))
+	}
+	gone := map[plan.File]bool{}
+	for _, r := range plan.Retention(files, plan.Policy{Window: 7 * 24 * time.Hour, Level0: time.Hour}, nil, epoch.Add(2*time.Hour)) {
+		gone[r.File] = true
+	}
+	files = slices.DeleteFunc(files, func(f plan.File) bool { return gone[f] })
+	points, lost := plan.Points(files)
+	if len(lost) > 0 || len(points) < 9 || len(gone) == 0 {
+		t.Errorf("%d states are left of %d files, %v lost", len(points), len(files), lost)
+	}
+}
+
+// TestATimeThatIsTooOldRemovesNothing has a snapshot that says that it is of years ago.
+func TestATimeThatIsTooOldRemovesNothing(t *testing.T) {
+	of := func(level, lo, hi int, days float64) plan.File {
+		return plan.File{Level: level, Min: ltx.TXID(lo), Max: ltx.TXID(hi), Size: 1, Created: at(days * 24 * 3600)}
+	}
+	files := []plan.File{of(9, 1, 40, 0), of(1, 41, 60, 9), of(1, 61, 80, 10), of(1, 81, 99, 11), of(9, 1, 100, -9000), of(0, 100, 100, -9000), of(0, 101, 101, 12)}
+	for _, r := range plan.Retention(files, plan.Policy{Window: 7 * 24 * time.Hour, Level0: time.Hour}, nil, epoch.Add(12*24*time.Hour)) {
+		if r.File == files[0] {
+			t.Errorf("%v goes for %v, from which the states of the last days do not begin", r.File, r.For)
+		}
+	}
 }
 
 // TestAMonth maintains the replicas of databases with one put a second for a month and

@@ -155,8 +155,9 @@ func checkNext(files []File, last ltx.TXID) error {
 		return nil
 	}
 	if next.Max != 0 {
+		head := newest(files, func(f File) bool { return f.Level == 0 }) // never removed
 		part := func(f File) bool {
-			return f.Level < next.Level && next.Min <= f.Min && f.Max <= next.Max && f.Max-f.Min < next.Max-next.Min
+			return (f != head || f.Max != next.Max) && f.Level < next.Level && next.Min <= f.Min && f.Max <= next.Max && f.Max-f.Min < next.Max-next.Min
 		}
 		if !slices.ContainsFunc(files, part) {
 			return nil

@@ -110,8 +110,9 @@ func (s *Shipper) discardSpool() error {
 // for an empty replica.
 func readHead(ctx context.Context, opts Options, writer string) (replica.Object, error) {
 	head, err := opts.Replica.Head(ctx, opts.Head)
-	if opts.Head != 0 && err == nil && wallClock().Sub(head.Created) > opts.silence() {
-		// What follows it may be expired in part, and look like nothing at all.
+	if age := wallClock().Sub(head.Created); opts.Head != 0 && err == nil && (age > opts.silence() || age < 0) {
+		// What follows it may be expired in part, and look like nothing at all; or the
+		// clock is wrong, and says nothing of its age.
 		head, err = opts.Replica.Head(ctx, 0)
 	}
 	switch {

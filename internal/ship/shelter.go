@@ -167,7 +167,9 @@ func (s *Shipper) putSpooled(ctx context.Context, e replica.Draft, out *Outcome)
 	}
 	position := s.state.Position
 	s.advance(object, d, out)
-	s.settled = s.settled && !s.silentSince(begun)
+	if s.silentSince(begun) {
+		s.contact = begun
+	}
 	s.state.Position = position
 	return nil
 }

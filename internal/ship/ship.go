@@ -174,8 +174,10 @@ func (s *Shipper) Pass(ctx context.Context) (Outcome, error) {
 }
 
 func (s *Shipper) pass(ctx context.Context, out *Outcome) error {
-	if s.silentSince(s.contact) {
-		s.settled = false
+	if s.settled { // which it stays while the store is away: the spool needs to know where to go on
+		if err := s.checkHead(ctx); err != nil && !errors.Is(err, errAgain) {
+			return err
+		}
 	}
 	if err := s.checkRival(); err != nil {
 		return err
@@ -303,7 +305,9 @@ func (s *Shipper) put(ctx context.Context, c *source.Changeset, pages replica.Pa
 	}
 	s.applied(change, object)
 	s.advance(object, d, out)
-	s.settled = s.settled && !s.silentSince(begun) // a machine that slept may have put into the past
+	if s.silentSince(begun) {
+		s.contact = begun // a machine that slept may have put into the past: the head is looked at again
+	}
 	out.Transactions += c.Transactions
 	return nil
 }
