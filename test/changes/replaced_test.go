@@ -1,6 +1,7 @@
 package changes_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -116,7 +117,16 @@ func TestFileRenamedOverDuringAWindow(t *testing.T) {
 		w := r.startWindow(t, time.Millisecond)
 		run(t, app, "INSERT INTO t(v) VALUES (1)")
 		app.Quit()
-		shell(t, "mv %[2]s %[1]s; rm -f %[1]s-wal %[1]s-shm", path, other)
+		// At once: who opens the file while the old log still lies beside it sees neither.
+		renamed := os.Rename(other, path)
+		for _, file := range []string{path + "-wal", path + "-shm"} {
+			if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		if renamed != nil {
+			t.Fatal(renamed)
+		}
 		app = startOlder(t, path)
 		run(t, app, "INSERT INTO other VALUES (1)")
 		w.end(t)
