@@ -97,7 +97,7 @@ func (v maintainAnswer) print(w io.Writer) {
 		would = "would have "
 	}
 	if v.Merged == 0 {
-		fmt.Fprintf(w, "%smerged nothing: few of the %d objects are neighbours of one size\n", would, v.Objects)
+		fmt.Fprintf(w, "%smerged nothing: no %d neighbours of one level wait among the %d objects\n", would, plan.FanIn, v.Objects)
 	} else {
 		fmt.Fprintf(w, "%smade %d objects of others: %s read, %s written\n", would, v.Merged, mebibytes(v.ReadBytes), mebibytes(v.WrittenBytes))
 	}
