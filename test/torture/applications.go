@@ -107,6 +107,15 @@ func (r *rig) close(a *app) error {
 	return nil
 }
 
+// leave ends all applications in order, and the observer, unless the database would be
+// lost with the last of them.
+func (r *rig) leave(random *rand.Rand) error {
+	if doomed, err := r.doomed(); doomed || err != nil {
+		return err
+	}
+	return r.closeAll(random)
+}
+
 // closeAll ends all applications in order, and the observer: if the worker is
 // not there, the last one deletes the log.
 func (r *rig) closeAll(*rand.Rand) error {

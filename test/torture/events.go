@@ -56,7 +56,7 @@ func (r *rig) restWorker(random *rand.Rand) error {
 			return err
 		}
 	case 1, 2:
-		if err := errors.Join(r.change(random), r.change(random), r.closeAll(random)); err != nil {
+		if err := errors.Join(r.change(random), r.change(random), r.leave(random)); err != nil {
 			return err
 		}
 	}
@@ -276,6 +276,9 @@ func removeLog(path string) error {
 // size in between. SQLite refuses that while anybody else is connected, so that
 // the worker has to be let go first; where it is not, the refusal is the test.
 func (r *rig) changePageSize(random *rand.Rand) error {
+	if doomed, err := r.doomed(); doomed || err != nil {
+		return err
+	}
 	if random.IntN(4) != 0 && r.worker != nil {
 		if err := pick(random, r.stopWorker, r.killWorker)(random); err != nil {
 			return err

@@ -36,7 +36,7 @@ func init() {
 		{"application closes", 4, (*rig).closeApp},
 		{"application killed", 4, (*rig).killApp},
 		{"application with a shim", 4, (*rig).openShimmed},
-		{"all applications close", 3, (*rig).closeAll},
+		{"all applications close", 3, (*rig).leave},
 		{"everything killed", 1, (*rig).killEverything},
 		{"worker killed", 3, (*rig).killWorker},
 		{"worker stopped", 3, (*rig).stopWorker},
