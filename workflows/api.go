@@ -12,11 +12,19 @@ import (
 	"github.com/holdfast-db/holdfast/activities"
 )
 
-// TypeReplicateDatabase is the registered name of ReplicateDatabase.
-const TypeReplicateDatabase = "ReplicateDatabase"
+// Registered names of workflows.
+const (
+	TypeReplicateDatabase = "ReplicateDatabase"
+	TypeRestoreDatabase   = "RestoreDatabase"
+	TypeVerifyReplica     = "VerifyReplica"
+)
 
 // TaskQueue is where all workflows run, on any worker.
 const TaskQueue = "holdfast"
+
+// MaintenanceQueue is where work on replicas alone is taken from, by any worker that
+// has slots for it.
+const MaintenanceQueue = "holdfast-maintenance"
 
 // Names of signals. Pause, resume and wake take an optional Message.
 const (
@@ -91,6 +99,10 @@ func SyncQueue(host string) string { return "holdfast-sync/" + host }
 // ControlQueue is where host takes everything short from. Its worker is not the
 // one of SyncQueue, or windows would starve it.
 func ControlQueue(host string) string { return "holdfast-control/" + host }
+
+// RestoreQueue is where host takes restores from: they are long, and must not be in
+// the way of what is short.
+func RestoreQueue(host string) string { return "holdfast-restore/" + host }
 
 // Spec says which database is replicated, from where to where, and how.
 type Spec struct {
