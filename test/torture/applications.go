@@ -191,24 +191,17 @@ func (r *rig) killEverything(*rand.Rand) error {
 	if err := r.observe(); err != nil {
 		return err
 	}
-	if doomed, err := r.doomed(); doomed || err != nil {
-		return err
+	if r.worker != nil { // first, as it may be copying the log
+		r.worker.kill()
+		r.worker = nil
 	}
-	broken, _, err := r.brokenLog()
-	if err != nil {
+	if mortal, err := r.mortal(); mortal || err != nil {
 		return err
-	}
-	if broken {
-		r.tally.add(brokenAtDeath)
 	}
 	signalled := make([]*app, 0, len(r.apps))
 	for _, a := range r.apps {
 		_ = a.cmd.Process.Signal(syscall.SIGKILL)
 		signalled = append(signalled, a)
-	}
-	if r.worker != nil {
-		r.worker.kill()
-		r.worker = nil
 	}
 	for _, a := range signalled {
 		a.kill()

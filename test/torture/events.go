@@ -71,8 +71,8 @@ func (r *rig) doomed() (bool, error) {
 	if !r.lastFull {
 		return false, nil
 	}
-	broken, whole, err := r.brokenLog()
-	if err != nil || !broken || whole {
+	l, err := r.lookAtLog()
+	if err != nil || !l.broken || l.copied == l.frames {
 		return false, err
 	}
 	r.note("nobody may leave: the log cannot be recovered")
@@ -80,37 +80,59 @@ func (r *rig) doomed() (bool, error) {
 	return true, nil
 }
 
-// brokenLog tells whether recovery could not read the log to its end, and whether all of
-// it is in the database file.
-func (r *rig) brokenLog() (broken, whole bool, err error) {
+// mortal is doomed for a crash, in which nobody copies anything, whatever room there is.
+// A log of which nothing was copied loses its last transactions then, no more.
+func (r *rig) mortal() (bool, error) {
+	l, err := r.lookAtLog()
+	if err != nil || !l.broken {
+		return false, err
+	}
+	if l.copied > 0 && l.copied < l.frames {
+		r.note("nobody may die: the log cannot be recovered, and %d of its %d frames are copied", l.copied, l.frames)
+		r.tally.add("log broken and copied in part, all live")
+		return true, nil
+	}
+	r.tally.add(brokenAtDeath)
+	return false, nil
+}
+
+// logLook is what can be seen of the log.
+type logLook struct {
+	broken         bool // recovery could not read it to its end
+	frames, copied int64
+}
+
+// lookAtLog looks for what only SQLite 3.40 leaves.
+func (r *rig) lookAtLog() (l logLook, err error) {
 	if !r.old || r.observer == nil {
-		return false, false, nil
+		return l, nil
 	}
 	lines, err := r.observer.run("PRAGMA wal_checkpoint(NOOP)")
 	if err != nil || len(lines) != 1 {
-		return false, false, err
+		return l, err
 	}
-	var busy, frames, copied int64
-	if _, err := fmt.Sscanf(lines[0], "%d|%d|%d", &busy, &frames, &copied); err != nil || frames <= 0 {
-		return false, false, err
+	var busy int64
+	if _, err := fmt.Sscanf(lines[0], "%d|%d|%d", &busy, &l.frames, &l.copied); err != nil || l.frames <= 0 {
+		return l, err
 	}
 	f, err := os.Open(r.path() + "-wal")
 	if err != nil {
-		return false, false, err
+		return l, err
 	}
 	defer f.Close() //nolint:errcheck // only read
 	h, err := wal.ReadHeader(f)
 	if errors.Is(err, wal.ErrNoHeader) {
-		return false, false, nil
+		return l, nil
 	}
 	if err != nil {
-		return false, false, err
+		return l, err
 	}
-	changes, err := wal.Scan(f, h, 0, h.Chain, uint32(frames), 0)
+	changes, err := wal.Scan(f, h, 0, h.Chain, uint32(l.frames), 0)
 	if err != nil { // it was started over just now
 		r.note("the log was not judged: %v", err)
 	}
-	return changes.Broken, frames == copied, nil
+	l.broken = changes.Broken
+	return l, nil
 }
 
 func (r *rig) pauseWorker(*rand.Rand) error {
