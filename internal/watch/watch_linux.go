@@ -1,0 +1,4 @@
+package watch
+
+// supported says that watching a directory opens nothing in it.
+const supported = true
