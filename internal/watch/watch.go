@@ -24,9 +24,12 @@ import (
 // from time to time.
 var ErrUnsupported = errors.New("directories cannot be watched here")
 
-// pause is how long events are left to gather: the system joins equal ones that nobody
-// has read.
-const pause = 5 * time.Millisecond
+// After reading events for a turn they are left to gather for a pause: the system joins
+// equal ones that nobody has read.
+const (
+	turn  = 250 * time.Microsecond
+	pause = 5 * time.Millisecond
+)
 
 // Watcher watches directories. It is safe for concurrent use.
 type Watcher struct {
@@ -95,7 +98,7 @@ func (w *Watcher) leave(dir string, l *listener) {
 }
 
 func (w *Watcher) run() {
-	rest := time.Now()
+	var begun time.Time // the turn
 	for {
 		select {
 		case e, open := <-w.notify.Events:
@@ -109,9 +112,12 @@ func (w *Watcher) run() {
 			}
 			w.everything() // events may be lost
 		}
-		if time.Since(rest) >= pause {
+		switch now := time.Now(); {
+		case now.Sub(begun) > pause: // nothing came for a while
+			begun = now
+		case now.Sub(begun) > turn:
 			time.Sleep(pause)
-			rest = time.Now()
+			begun = time.Now()
 		}
 	}
 }
