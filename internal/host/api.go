@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -31,12 +32,45 @@ type Database struct {
 // Window is one stretch of syncing.
 type Window struct {
 	Database
+	Rules
 	Interval  time.Duration   // between the starts of two passes; 0 starts the next at once
 	Length    time.Duration   // 0 makes one pass
 	Failures  int             // consecutive failures before this window
 	Head      ltx.TXID        // last known head of the replica, a hint
+	Spec      json.RawMessage // what the database was registered as, kept for whoever registers it again
 	TaskToken []byte          // kept beside the database while the window runs
 	Stop      <-chan struct{} // closed when the worker stops
+
+	alone bool // nobody sent it
+}
+
+// Rules are what a host goes by between windows.
+type Rules struct {
+	IdleAfter  time.Duration `json:"idle_after"`  // without a commit, after which a window ends as Idle; 0 for never
+	ColdAfter  time.Duration `json:"cold_after"`  // without a commit, after which a small database is closed; 0 for never
+	BackoffCap time.Duration `json:"backoff_cap"` // longest wait between two attempts
+	Autonomy   time.Duration `json:"autonomy"`    // for which the host goes on while nobody decides; 0 for never
+	Heartbeat  time.Duration `json:"heartbeat"`   // after which whoever decides misses a window
+}
+
+// Instructions are the last ones that a host was given for a database. They are kept
+// beside it, for a process that starts while nobody decides.
+type Instructions struct {
+	Database Database        `json:"database"`
+	Rules    Rules           `json:"rules"`
+	Interval time.Duration   `json:"interval"`
+	Held     bool            `json:"held"` // nothing is shipped before the next window
+	Spec     json.RawMessage `json:"spec,omitempty"`
+}
+
+// Attendance is how a Host knows whether somebody decides for its databases.
+type Attendance interface {
+	// Away tells whether no window can be expected for the database now.
+	Away(database string) bool
+
+	// Stirred is told that a database has changed for which no window runs, because
+	// the last one ended as Idle. It does not wait for anything.
+	Stirred(database string)
 }
 
 // Reason says why a window ended well.
@@ -48,6 +82,7 @@ const (
 	WorkerStopping Reason = "worker_stopping"
 	Recovered      Reason = "recovered" // the first pass after failures succeeded
 	Stopped        Reason = "stopped"   // StopSync ended it
+	Idle           Reason = "idle"      // nothing was committed for a while
 	Lost           Reason = "lost"      // its worker died; said by the next one
 )
 

@@ -27,6 +27,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
+	"github.com/holdfast-db/holdfast/internal/watch"
 )
 
 // Options are what a Host needs from its process.
@@ -35,9 +36,11 @@ type Options struct {
 	DatabaseDir string // root of the databases' own state; empty keeps each beside its database
 	OpenReplica func(ctx context.Context, url string) (*replica.Replica, error)
 	Log         *slog.Logger
-	FS          ship.FS       // nil for the operating system's
-	Observer    Observer      // nil for none
-	Silence     time.Duration // after which a replica's head is read again before a put; 0 for the default
+	FS          ship.FS        // nil for the operating system's
+	Observer    Observer       // nil for none
+	Silence     time.Duration  // after which a replica's head is read again before a put; 0 for the default
+	Attendance  Attendance     // nil where somebody always decides
+	Watcher     *watch.Watcher // nil where directories are looked at only now and then
 }
 
 // Observer is told what happens to databases, on the goroutine that does it.
@@ -52,12 +55,27 @@ type nobody struct{}
 func (nobody) Passed(string, ship.Outcome, error) {}
 func (nobody) Released(string)                    {}
 
+// always is an Attendance.
+type always struct{}
+
+func (always) Away(string) bool { return false }
+func (always) Stirred(string)   {}
+
 // Host keeps the slots of one worker process. It is safe for concurrent use.
 type Host struct {
 	opts    Options
 	reading *rate.Limiter // of all scrubs
 	stop    context.CancelFunc
 	done    chan struct{} // closed when the caretaker has ended
+
+	attending sync.WaitGroup // all that looks after slots without windows
+	hurried   chan struct{}  // wakes attend
+	poked     chan struct{}  // wakes lookAround
+	swept     time.Time      // lookAround's
+
+	watching sync.Mutex
+	lookouts map[string]*lookout // by directory
+	stirring map[*slot]*stir
 
 	// opening is held while it is found out whether a file is open already, and
 	// until it is: closing a second descriptor would drop SQLite's locks on it.
@@ -78,7 +96,13 @@ func New(opts Options) (*Host, error) {
 	if opts.Observer == nil {
 		opts.Observer = nobody{}
 	}
-	h := &Host{opts: opts, slots: make(map[string]*slot), done: make(chan struct{}), reading: rate.NewLimiter(ship.ScrubsTogether, ship.ScrubsAtOnce)}
+	if opts.Attendance == nil {
+		opts.Attendance = always{}
+	}
+	h := &Host{
+		opts: opts, slots: make(map[string]*slot), done: make(chan struct{}), reading: rate.NewLimiter(ship.ScrubsTogether, ship.ScrubsAtOnce),
+		hurried: make(chan struct{}, 1), poked: make(chan struct{}, 1), lookouts: make(map[string]*lookout), stirring: make(map[*slot]*stir),
+	}
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
@@ -86,10 +110,46 @@ func New(opts Options) (*Host, error) {
 	if h.known, err = loadKnown(h.knownFile()); err != nil {
 		return nil, err
 	}
+	h.recall()
 	ctx, cancel := context.WithCancel(context.Background())
 	h.stop = cancel
 	go h.caretake(ctx)
+	h.attending.Add(2)
+	go h.attend(ctx)
+	go h.lookAround(ctx)
 	return h, nil
+}
+
+// recall takes up the last instructions for the databases that this host has had, so
+// that it can go on with them if nobody decides. Nothing is opened yet.
+func (h *Host) recall() {
+	for name, dir := range h.known {
+		i, ok, err := loadInstructions(dir)
+		if err != nil || !ok || i.Database.Name != name || h.dirOf(i.Database) != dir {
+			continue
+		}
+		s := newSlot(h, i.Database)
+		s.orders, s.told, s.recall, s.due = i, true, true, time.Now().Add(aloneGrace)
+		if i.Held {
+			s.rest = held
+		}
+		h.slots[name] = s
+	}
+}
+
+// all returns the slots there are.
+func (h *Host) all() []*slot {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.slots))
+}
+
+// hurry wakes attend.
+func (h *Host) hurry() {
+	select {
+	case h.hurried <- struct{}{}:
+	default:
+	}
 }
 
 // Sync makes passes until the window is over, the worker or StopSync ends it,
@@ -181,6 +241,7 @@ func (h *Host) conflict(d Database, id source.FileID) (open bool, err error) {
 	defer h.mu.Unlock()
 	for _, s := range h.slots {
 		switch {
+		case s.isRecalled(): // it may be another one's by now
 		case s.wanted().Name == d.Name:
 			open = open || s.fileID() == id
 		case s.fileID() == id:
@@ -252,8 +313,12 @@ func (h *Host) Release(ctx context.Context, d Database) error {
 
 func (h *Host) remove(name string) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	s := h.slots[name]
 	delete(h.slots, name)
+	h.mu.Unlock()
+	if s != nil {
+		h.unwatch(s)
+	}
 }
 
 // Close closes all databases, in order, each with a last pass if a window of it
@@ -261,10 +326,14 @@ func (h *Host) remove(name string) {
 func (h *Host) Close(ctx context.Context) error {
 	h.stop()
 	<-h.done
+	h.attending.Wait()
 	h.mu.Lock()
-	slots := slices.Collect(maps.Values(h.slots))
 	h.closed = true
 	h.mu.Unlock()
+	slots := h.all()
+	for _, s := range slots {
+		h.unwatch(s)
+	}
 	errs := make([]error, len(slots))
 	var wg sync.WaitGroup
 	for i, s := range slots {
@@ -336,10 +405,7 @@ func (h *Host) caretake(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		h.mu.Lock()
-		slots := slices.Collect(maps.Values(h.slots))
-		h.mu.Unlock()
-		for _, s := range slots {
+		for _, s := range h.all() {
 			if !s.hasWindow() && s.tryLock() {
 				s.care()
 				s.unlock()

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
+	"github.com/holdfast-db/holdfast/internal/watch"
 )
 
 // rig is a host with stores in memory.
@@ -24,6 +25,10 @@ type rig struct {
 	stateDir string
 	stores   map[string]blob.Store
 	files    ship.FS // nil for the operating system's
+	seen     seen
+
+	attendance host.Attendance
+	watcher    *watch.Watcher
 }
 
 func newRig(t *testing.T) *rig {
@@ -35,7 +40,8 @@ func (r *rig) start(t *testing.T) *host.Host {
 	h, err := host.New(host.Options{
 		StateDir: r.stateDir,
 		FS:       r.files,
-		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Observer: &r.seen, Attendance: r.attendance, Watcher: r.watcher,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		OpenReplica: func(_ context.Context, url string) (*replica.Replica, error) {
 			if r.stores[url] == nil {
 				r.stores[url] = mem.New()

@@ -20,12 +20,26 @@ type slot struct {
 
 	retired chan struct{} // closed when the last attempt to release the slot has ended
 
+	instructing sync.Mutex // held while instructions are written
+
 	mu      sync.Mutex
 	db      Database
 	id      source.FileID // of the open file; zero while closed
 	running *running      // the window under way
 	last    Reason        // why the last one ended
 	gone    bool          // released: nothing may begin on it
+	orders  Instructions  // the last ones, if told
+	told    bool
+	recall  bool // they are an earlier process's, and nothing was done by them yet
+	rest    rest
+	changed time.Time // when the database last changed, as far as is known
+
+	// What the slot goes by when it is to go on alone.
+	due      time.Time // when the next window should have begun
+	bridge   time.Time // until when it goes on though somebody decides again
+	heard    time.Time // when somebody decided last
+	solo     bool      // it does, or is about to
+	failures int       // consecutive, at the end of the last window
 
 	grumbled map[string]time.Time // when it was last said
 
@@ -34,7 +48,18 @@ type slot struct {
 	dir     *ship.Dir
 	source  *source.DB
 	shipper *ship.Shipper
+	left    source.Outside // of the files when they were closed for a long rest; zero otherwise
+	txid    ltx.TXID       // head of the replica, as the last pass saw it
 }
+
+// rest is what a slot without a window waits for.
+type rest int
+
+const (
+	expecting rest = iota // the next window
+	parked                // a change of the database
+	held                  // the next window, however long it takes
+)
 
 // running is a window under way.
 type running struct {
@@ -46,14 +71,14 @@ type running struct {
 func (r *running) end() { r.once.Do(func() { close(r.stop) }) }
 
 func newSlot(h *Host, d Database) *slot {
-	return &slot{host: h, busy: make(chan struct{}, 1), db: d, grumbled: make(map[string]time.Time)}
+	return &slot{host: h, busy: make(chan struct{}, 1), db: d, grumbled: make(map[string]time.Time), heard: time.Now()}
 }
 
 // want makes d what the next pass replicates.
 func (s *slot) want(d Database) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db = d
+	s.db, s.recall = d, false
 }
 
 func (s *slot) wanted() Database {
@@ -210,9 +235,26 @@ func (s *slot) open(ctx context.Context, head ltx.TXID) error {
 	if err != nil {
 		return err
 	}
-	s.source = db
+	s.source, s.left = db, source.Outside{}
 	s.shipper.Attach(db)
+	s.touch(source.LastWrite(d.Path))
 	return nil
+}
+
+// touch notes that the database was changed at t.
+func (s *slot) touch(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.After(s.changed) {
+		s.changed = t
+	}
+}
+
+// quietFor tells for how long nothing has changed.
+func (s *slot) quietFor() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.changed)
 }
 
 // sameAs tells whether what was opened for d serves o. The writer does not
@@ -266,6 +308,10 @@ func (s *slot) onePass(ctx context.Context, p *Progress) error {
 	out, err := s.shipper.Pass(ctx)
 	s.host.opts.Observer.Passed(s.opened.Name, out, err)
 	p.add(out, err == nil)
+	s.txid = max(s.txid, out.TXID)
+	if out.Puts > 0 || out.BehindBytes > 0 || out.SpoolBytes > 0 {
+		s.touch(time.Now())
+	}
 	p.Writer = s.shipper.Writer()
 	return err
 }
@@ -330,6 +376,9 @@ func (s *slot) limit() int64 {
 // the application wants to empty it, goes to the spool. Where that does not help
 // the database is let go: the application's disk goes before a cheap resume.
 func (s *slot) care() {
+	if s.resting() == parked { // see look, and freeze
+		return
+	}
 	waiting, err := s.tend()
 	if err != nil {
 		s.host.opts.Log.Warn("let go", "db", s.opened.Name, "err", err)

@@ -35,11 +35,11 @@ const (
 // window runs w. An older one of the same slot, whose worker was thought to be
 // gone, is ended first.
 func (s *slot) window(ctx context.Context, w Window, beat func(Progress)) (res Result, err error) {
-	r, err := s.startWindow(ctx)
+	r, err := s.startWindow(ctx, w.alone)
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { s.endWindow(r, res.Reason) }()
+	defer func() { s.endWindow(r, w, res, err) }()
 	run := &windowRun{slot: s, window: w, stop: r.stop, beat: beat, start: time.Now()}
 	res, err = run.run(ctx)
 	if errors.Is(err, context.Canceled) && ctx.Err() == nil { // cut off by StopSync
@@ -48,7 +48,9 @@ func (s *slot) window(ctx context.Context, w Window, beat func(Progress)) (res R
 	return res, err
 }
 
-func (s *slot) startWindow(ctx context.Context) (*running, error) {
+// startWindow makes room for a window: for one that somebody has sent, whatever is
+// under way; for one that nobody has, only where nothing is.
+func (s *slot) startWindow(ctx context.Context, alone bool) (*running, error) {
 	for {
 		r := &running{stop: make(chan struct{}), done: make(chan struct{})}
 		s.mu.Lock()
@@ -57,11 +59,22 @@ func (s *slot) startWindow(ctx context.Context) (*running, error) {
 			return nil, errReleased
 		}
 		old := s.running
+		if alone && (old != nil || s.rest == held) {
+			s.mu.Unlock()
+			return nil, errTaken
+		}
 		if old == nil {
 			s.running = r
 		}
+		rested := s.rest
+		if old == nil && !alone {
+			s.rest = expecting
+		}
 		s.mu.Unlock()
 		if old == nil {
+			if rested == parked {
+				s.host.unwatch(s)
+			}
 			return r, nil
 		}
 		if err := old.wait(ctx); err != nil {
@@ -81,10 +94,15 @@ func (r *running) wait(ctx context.Context) error {
 	}
 }
 
-func (s *slot) endWindow(r *running, why Reason) {
+func (s *slot) endWindow(r *running, w Window, res Result, err error) {
 	s.mu.Lock()
-	s.running, s.last = nil, why
+	s.running, s.last = nil, res.Reason
+	s.expect(w, res, err, time.Now())
+	parks := s.rest == parked
 	s.mu.Unlock()
+	if parks {
+		s.host.watch(s)
+	}
 	close(r.done)
 }
 
@@ -119,6 +137,10 @@ type windowRun struct {
 }
 
 func (r *windowRun) run(ctx context.Context) (Result, error) {
+	cold, err := r.cold(ctx)
+	if cold || err != nil {
+		return r.res, err
+	}
 	if err := r.begin(ctx); err != nil {
 		return r.res, err
 	}
@@ -157,8 +179,32 @@ func (r *windowRun) begin(ctx context.Context) error {
 	if err := r.slot.open(ctx, r.window.Head); err != nil {
 		return err
 	}
-	r.keepToken()
+	if !r.window.alone {
+		r.slot.instruct(r.window.instructions())
+		r.keepToken()
+	}
 	return nil
+}
+
+// cold tells whether the database was closed for a long rest and has not changed since,
+// so that there is nothing to open it for.
+func (r *windowRun) cold(ctx context.Context) (bool, error) {
+	if r.window.IdleAfter == 0 || r.window.Failures > 0 {
+		return false, nil
+	}
+	if err := r.slot.acquire(ctx); err != nil {
+		return false, err
+	}
+	defer r.slot.unlock()
+	if r.slot.left.IsZero() || !r.slot.opened.sameAs(r.window.Database) {
+		return false, nil
+	}
+	now := time.Now()
+	if changed, err := r.slot.look(); changed || err != nil {
+		return false, nil //nolint:nilerr // which opening it meets, and tells
+	}
+	r.res = Result{Reason: Idle, Progress: Progress{TXID: r.slot.txid, SyncedAt: now}}
+	return true, nil
 }
 
 // keepToken writes the window's token down. Without it, for want of space say,
@@ -181,7 +227,10 @@ func (r *windowRun) keepToken() {
 func (r *windowRun) finish(ctx context.Context) {
 	_ = r.slot.acquire(context.WithoutCancel(ctx)) // which never ends
 	defer r.slot.unlock()
-	err := ship.RemoveToken(r.slot.host.dirOf(r.slot.wanted()))
+	var err error
+	if !r.window.alone { // or it is that of a lost one, for somebody else to end
+		err = ship.RemoveToken(r.slot.host.dirOf(r.slot.wanted()))
+	}
 	if r.slot.shipper != nil {
 		err = errors.Join(err, r.slot.shipper.Rest())
 	}
@@ -223,10 +272,18 @@ func (r *windowRun) over() Reason {
 	switch {
 	case r.window.Failures > 0 && r.res.Passes == 1:
 		return Recovered
+	case r.idle():
+		return Idle
 	case r.window.Length == 0, time.Since(r.start) >= r.window.Length:
 		return WindowOver
 	}
 	return ""
+}
+
+// idle tells whether nothing waits and nothing was committed for long enough.
+func (r *windowRun) idle() bool {
+	after := r.window.IdleAfter
+	return after > 0 && r.res.BehindBytes == 0 && r.res.SpoolBytes == 0 && r.slot.quietFor() >= after
 }
 
 // rest waits until next or, without an interval, until something was committed,

@@ -1,0 +1,71 @@
+package source
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Outside is what the file system says of a database and its log, without opening
+// either.
+type Outside struct {
+	File Stamp
+	Log  Stamp // zero without one, and for an empty one, as whoever opens a database makes it
+}
+
+// LookOutside looks at the database at path. ErrMissing says that there is none.
+func LookOutside(path string) (o Outside, err error) {
+	if o.File, err = statx(unix.AT_FDCWD, path, 0); err != nil {
+		return Outside{}, missing(path, err)
+	}
+	log, err := statx(unix.AT_FDCWD, path+"-wal", 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Outside{}, missing(path+"-wal", err)
+	}
+	if log.Size > 0 {
+		o.Log = log
+	}
+	return o, nil
+}
+
+// IsZero tells whether o was never taken.
+func (o Outside) IsZero() bool { return o == Outside{} }
+
+// Equal tells whether nothing was written between o and p, as far as the file system
+// tells.
+func (o Outside) Equal(p Outside) bool { return o.File.equal(p.File) && o.Log.equal(p.Log) }
+
+// Is tells whether the database is as it was when it was closed cleanly with that stamp.
+func (o Outside) Is(closed Stamp) bool {
+	closed.Boot = o.File.Boot
+	return !closed.FileID.IsZero() && o.Log.IsZero() && o.File.equal(closed)
+}
+
+// LastWrite returns when the database at path, or its log, was last written to; zero
+// where that is not known. It is never in the future, whatever the clock was then.
+func LastWrite(path string) time.Time {
+	o, err := LookOutside(path)
+	if err != nil {
+		return time.Time{}
+	}
+	last := o.File.Modified
+	if o.Log.Modified.After(last) {
+		last = o.Log.Modified
+	}
+	if now := time.Now(); last.After(now) {
+		return now
+	}
+	return last
+}
+
+// SizeOf returns the length of the database file at path in bytes; 0 where that is not
+// known.
+func SizeOf(path string) int64 {
+	s, err := statx(unix.AT_FDCWD, path, 0)
+	if err != nil {
+		return 0
+	}
+	return s.Size
+}
