@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/superfly/ltx"
@@ -63,6 +64,27 @@ type SyncInput struct {
 	Failures int      `json:"failures"`           // consecutive failures before this window
 	Head     ltx.TXID `json:"head,omitempty"`     // last known head of the replica, a hint
 	Announce bool     `json:"announce,omitempty"` // the workflow thinks the host away: report at once
+	Rules    Rules    `json:"rules,omitzero"`
+
+	// Spec is what the database was registered as. The host only keeps it, so that it
+	// can be registered again should the service lose it.
+	Spec json.RawMessage `json:"spec,omitempty"`
+}
+
+// Rules are what a host goes by between windows, and when nobody sends one.
+type Rules struct {
+	IdleAfter  Duration `json:"idle_after,omitempty"`  // without a commit, after which a window ends as idle; 0 for never
+	ColdAfter  Duration `json:"cold_after,omitempty"`  // without a commit, after which a small database is closed; 0 for never
+	BackoffCap Duration `json:"backoff_cap,omitempty"` // longest wait between two attempts
+	Autonomy   Duration `json:"autonomy,omitempty"`    // for which the host goes on by itself; 0 for never
+	Heartbeat  Duration `json:"heartbeat,omitempty"`   // after which a silent window counts as dead
+}
+
+func (r Rules) host() host.Rules {
+	return host.Rules{
+		IdleAfter: time.Duration(r.IdleAfter), ColdAfter: time.Duration(r.ColdAfter), BackoffCap: time.Duration(r.BackoffCap),
+		Autonomy: time.Duration(r.Autonomy), Heartbeat: time.Duration(r.Heartbeat),
+	}
 }
 
 // SyncResult is how a window ended well.
@@ -83,6 +105,7 @@ type SyncOnceInput struct {
 type StopSyncInput struct {
 	Name   string `json:"name"`
 	Window int    `json:"window"`
+	Hold   bool   `json:"hold,omitempty"` // ship nothing until the next window, also if the service is away
 }
 
 // StopSyncResult says how the window's failures stand, where the host knows.

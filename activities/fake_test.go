@@ -23,6 +23,7 @@ type fakeHost struct {
 	stopSync func(name string) error
 	cleanUp  func(db host.Database) (host.CleanUp, error)
 	release  func(db host.Database) error
+	held     []string
 }
 
 func (f *fakeHost) Sync(ctx context.Context, w host.Window, beat func(host.Progress)) (host.Result, error) {
@@ -42,6 +43,7 @@ func (f *fakeHost) StopSync(_ context.Context, name string) error {
 	return f.stopSync(name)
 }
 
+func (f *fakeHost) Hold(name string) { f.held = append(f.held, name) }
 func (f *fakeHost) CleanUp(_ context.Context, db host.Database, _ bool) (host.CleanUp, error) {
 	return f.cleanUp(db)
 }

@@ -38,6 +38,8 @@ type Host interface {
 	// StopSync ends the running window and returns when it has ended. That none
 	// runs is no error.
 	StopSync(ctx context.Context, name string) error
+	// Hold lets nothing be shipped before the next window, whoever is away.
+	Hold(name string)
 	// CleanUp removes what a full disk can do without.
 	CleanUp(ctx context.Context, db host.Database, fold bool) (host.CleanUp, error)
 	// Release closes db.
@@ -50,6 +52,10 @@ type Host interface {
 type HostActivities struct {
 	Host     Host
 	Reporter Reporter
+
+	// Doubt, if not nil, is told of a database whose window the service does not know
+	// any more: its workflow may be gone.
+	Doubt func(database string)
 
 	attempts attempts
 	quiet    quiet
@@ -102,6 +108,9 @@ const stopPoll = 5 * time.Millisecond
 // the failures of the window stand, as the server does not when it cancels one
 // that backs off.
 func (a *HostActivities) StopSync(ctx context.Context, in StopSyncInput) (StopSyncResult, error) {
+	if in.Hold {
+		a.Host.Hold(in.Name)
+	}
 	for {
 		if err := a.Host.StopSync(ctx, in.Name); err != nil {
 			return StopSyncResult{}, translate(ctx, err)

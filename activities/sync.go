@@ -24,6 +24,7 @@ func (a *HostActivities) Sync(ctx context.Context, in SyncInput) (SyncResult, er
 	progress := t.start.Progress.After(progressOf(res.Progress))
 	switch {
 	case err != nil && ctx.Err() != nil:
+		t.doubtIfUnknown(context.Cause(ctx))
 		return SyncResult{}, t.cancelled(res.Passes > 0, progress)
 	case err != nil:
 		return SyncResult{}, t.failed(err, res.Passes > 0, progress)
@@ -89,6 +90,8 @@ func (a *HostActivities) begin(ctx context.Context, in SyncInput) *attempt {
 func (t *attempt) window() host.Window {
 	return host.Window{
 		Database:  t.in.Database.host(),
+		Rules:     t.in.Rules.host(),
+		Spec:      t.in.Spec,
 		Interval:  time.Duration(t.in.Interval),
 		Length:    time.Duration(t.in.Length),
 		Failures:  t.start.Failures,
@@ -132,9 +135,22 @@ func (t *attempt) failed(err error, succeeded bool, progress Progress) error {
 func (t *attempt) succeeded(res host.Result, progress Progress) SyncResult {
 	t.pulse.stop()
 	t.attempts.leave(t.in.Database.Name, t.in.Window, nil)
-	beat := t.standing(res.Passes > 0 || res.Reason == host.WindowOver || res.Reason == host.Recovered, progress)
+	beat := t.standing(res.Passes > 0 || wentWell(res.Reason), progress)
 	if beat.Failures == 0 {
 		t.tellRecovery(progress)
 	}
 	return SyncResult{Reason: res.Reason, Failures: beat.Failures, Progress: progress}
+}
+
+// wentWell tells whether a window that ended for that reason has seen that all is well.
+func wentWell(reason host.Reason) bool {
+	return reason == host.WindowOver || reason == host.Recovered || reason == host.Idle
+}
+
+// doubtIfUnknown says that the service knows nothing of the window, if that is why it
+// was cancelled.
+func (t *attempt) doubtIfUnknown(cause error) {
+	if gone := new(serviceerror.NotFound); t.Doubt != nil && errors.As(cause, &gone) {
+		t.Doubt(t.in.Database.Name)
+	}
 }

@@ -99,7 +99,8 @@ func (a *app) spec(c *cobra.Command, r registering, path string) (workflows.Spec
 func following(c config.Config) workflows.Settings {
 	return workflows.Settings{
 		Interval: c.Sync.Interval, Window: c.Sync.Window, Heartbeat: c.Sync.Heartbeat,
-		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit), Scrub: c.Sync.ScrubPeriod(),
+		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit), Scrub: config.OrNever(c.Sync.Scrub),
+		IdleAfter: config.OrNever(c.Sync.IdleAfter), ColdAfter: config.OrNever(c.Sync.ColdAfter), Autonomy: config.OrNever(c.Sync.Autonomy),
 	}
 }
 

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +23,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/host"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/telemetry"
+	"github.com/holdfast-db/holdfast/internal/watch"
 	"github.com/holdfast-db/holdfast/workflows"
 	"github.com/holdfast-db/holdfast/workflows/control"
 )
@@ -49,41 +53,21 @@ func serve(ctx context.Context, w world, s settings) error {
 		return err
 	}
 	defer stop()
-	c, err := control.Dial(ctx, control.Dialing{
-		Environ:  w.environ,
-		Identity: fmt.Sprintf("holdfast-worker/%s/%d", s.Host, os.Getpid()),
-		Logger:   log.NewStructuredLogger(slog.New(quieted(handler))),
-		Patience: w.patience,
-	})
+	watcher, err := watch.New()
 	if err != nil {
-		return asUsage(fmt.Errorf("connect: %w", err))
+		logger.Warn("databases that rest are looked at now and then", telemetry.Error, err.Error())
+	} else {
+		defer watcher.Close() //nolint:errcheck // the process ends
 	}
-	defer c.Close()
+	attend := newAttendance(logger, s.Host)
 	h, err := host.New(host.Options{
 		StateDir: s.processDir, DatabaseDir: s.databaseDir, Log: logger,
-		OpenReplica: opener(s.credentials), Observer: observer{metrics},
+		OpenReplica: opener(s.credentials), Observer: observer{metrics}, Attendance: attend, Watcher: watcher,
 	})
 	if err != nil {
 		return err
 	}
-	introduce(logger, s, c)
-	return work(ctx, logger, s, c, h)
-}
-
-// work runs the workers until ctx ends, then closes all in order.
-func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, h *host.Host) error {
-	acts := &activities.HostActivities{Host: h, Reporter: activities.BySignal(c)}
-	endLost(ctx, logger, c, h)
-	fleet := newWorkers(c.Client, s, acts)
-	failure := fleet.start()
-	if failure == nil {
-		logger.Info("worker started", telemetry.Host, s.Host)
-		failure = keep(ctx, logger, s, c, fleet)
-	}
-	fleet.stop()
-	tell, cancel := context.WithTimeout(context.Background(), tellWithin)
-	acts.Close(tell)
-	cancel()
+	failure := attended(ctx, w, logger, handler, s, h, attend)
 	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
 	if err := h.Close(closing); err != nil {
@@ -93,6 +77,98 @@ func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Conne
 		logger.Info("worker stopped", telemetry.Host, s.Host)
 	}
 	return failure
+}
+
+// attended connects, as soon as that is possible, and runs the workers until ctx ends.
+func attended(ctx context.Context, w world, logger *slog.Logger, handler slog.Handler, s settings, h *host.Host, attend *attendance) error {
+	c, err := connect(ctx, logger, attend, len(h.Instructions()) > 0, control.Dialing{
+		Environ:  w.environ,
+		Identity: fmt.Sprintf("holdfast-worker/%s/%d", s.Host, os.Getpid()),
+		Logger:   log.NewStructuredLogger(slog.New(quieted(handler))),
+		Patience: w.patience,
+	})
+	if err != nil || c == nil {
+		return err
+	}
+	defer c.Close()
+	introduce(logger, s, c)
+	return work(ctx, logger, s, c, h, attend)
+}
+
+// sayEvery is how often the same trouble with Temporal is logged.
+const sayEvery = 30 * time.Second
+
+// connect returns a connection; nil if ctx ended before there was one. A host that has
+// databases to go on with waits for as long as it takes, whatever is wrong.
+func connect(ctx context.Context, logger *slog.Logger, attend *attendance, going bool, d control.Dialing) (*control.Connection, error) {
+	for said := (time.Time{}); ; {
+		c, err := control.Dial(ctx, d)
+		switch {
+		case err == nil:
+			return c, nil
+		case ctx.Err() != nil && going:
+			return nil, nil
+		case !going:
+			return nil, asUsage(fmt.Errorf("connect: %w", err))
+		}
+		attend.failed()
+		if time.Since(said) >= sayEvery {
+			logger.Error("temporal is not reached; databases are shipped without it", telemetry.Error, err.Error())
+			said = time.Now()
+		}
+		d.Patience = 0
+		attend.rest(ctx)
+	}
+}
+
+// work runs the workers until ctx ends. Should they come to an end by themselves, they
+// are started again as long as there are databases to go on with.
+func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, h *host.Host, attend *attendance) error {
+	acts := &activities.HostActivities{Host: h, Reporter: activities.BySignal(c), Doubt: attend.doubt}
+	defer func() {
+		tell, cancel := context.WithTimeout(context.Background(), tellWithin)
+		defer cancel()
+		acts.Close(tell)
+	}()
+	endLost(ctx, logger, c, h)
+	attending, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	defer ended.Wait()
+	defer cancel()
+	attend.connected(temporal{control.New(c, c.Namespace), c}, slices.Collect(maps.Keys(h.Instructions())))
+	ended.Go(func() { attend.run(attending, h, again(control.New(c, c.Namespace))) })
+	for {
+		fleet := newWorkers(c.Client, s, acts)
+		failure := fleet.start()
+		if failure == nil {
+			logger.Info("worker started", telemetry.Host, s.Host)
+			failure = keep(ctx, logger, s, c, fleet)
+		}
+		fleet.stop()
+		if failure == nil || ctx.Err() != nil || len(h.Instructions()) == 0 {
+			return failure
+		}
+		logger.Error("workers ended; they are started again", telemetry.Error, failure.Error())
+		attend.rest(ctx)
+	}
+}
+
+// again registers a database of which the service knows nothing any more, as it was.
+func again(c *control.Control) func(context.Context, host.Instructions) error {
+	return func(ctx context.Context, i host.Instructions) error {
+		var spec workflows.Spec
+		if err := json.Unmarshal(i.Spec, &spec); err != nil {
+			return fmt.Errorf("register %s again: its instructions cannot be read: %w; register it by hand", i.Database.Name, err)
+		}
+		if _, err := c.Register(ctx, workflows.Registration{Spec: spec}); err != nil {
+			return err
+		}
+		if !i.Held {
+			return nil
+		}
+		_, err := c.Pause(ctx, spec.Name, "it was paused before Temporal lost its workflow")
+		return err
+	}
 }
 
 // keep has the listed databases registered and returns when ctx ends, or with

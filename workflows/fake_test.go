@@ -112,6 +112,12 @@ func (f *fakeHost) StopSync(context.Context, string) error {
 	return nil
 }
 
+func (f *fakeHost) Hold(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("Hold " + name)
+}
+
 func (f *fakeHost) CleanUp(_ context.Context, _ host.Database, fold bool) (host.CleanUp, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -123,6 +123,8 @@ func (h *liveHost) Check(context.Context, host.Database) error {
 	return h.check
 }
 
+func (h *liveHost) Hold(string) {}
+
 func (h *liveHost) StopSync(context.Context, string) error {
 	h.mu.Lock()
 	run := h.running

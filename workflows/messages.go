@@ -114,8 +114,9 @@ func (r *replication) onWake(_ workflow.Context, payload converter.RawValue) {
 		return
 	}
 	r.log.Debug("signal handled", "signal", SignalWake, "id", m.ID)
+	r.roused = true
 	if !r.st.Attention && (r.window == 0 || r.failing()) {
-		r.nudged = true
+		r.nudged, r.st.Parked = true, false
 	}
 }
 
@@ -144,4 +145,5 @@ func (r *replication) pause(m Message) { r.st.Paused, r.st.PauseReason = true, m
 // problem that waited for a person.
 func (r *replication) resume() {
 	r.st.Paused, r.st.PauseReason, r.st.Attention, r.nudged = false, "", false, true
+	r.st.Parked, r.st.Held = false, false
 }

@@ -12,6 +12,10 @@ import (
 // and a history that opens at once in the UI.
 const maxWindows = 144
 
+// safetyEvery is how often a parked database gets a pass though its host has told of no
+// change: in case that could not be seen, or the news was lost.
+const safetyEvery = time.Hour
+
 // personWaits is how long an activity on a control queue may wait for a worker.
 // A person looks at a prompt meanwhile; a worker that runs takes it in
 // milliseconds.

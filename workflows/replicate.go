@@ -20,6 +20,8 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast-db/holdfast/activities"
 )
 
 // ReplicateDatabase keeps one database replicated until it is stopped or
@@ -47,6 +49,8 @@ type replication struct {
 	window    int // number of the window under way, 0 for none
 	reported  *failing
 	nudged    bool // go on now, whatever there is to wait for
+	roused    bool // the window under way was told of a change, so that it cannot have seen all
+	telling   bool // the host is being told of a pause
 	forgiven  bool // a pass beside the window has taken back its failures
 	holds     int  // handlers that want no window to begin
 	drained   bool // the run is about to end, so nobody may be let in
@@ -121,6 +125,10 @@ func (r *replication) awaitTurn(ctx workflow.Context) {
 		if r.ready(ctx) {
 			return
 		}
+		if r.st.Paused && !r.st.Held {
+			r.tellPause(ctx)
+			continue
+		}
 		if r.blocked() {
 			_ = workflow.Await(ctx, func() bool { return !r.blocked() || r.ready(ctx) })
 			continue
@@ -130,6 +138,26 @@ func (r *replication) awaitTurn(ctx workflow.Context) {
 			TimerOptions: workflow.TimerOptions{Summary: r.waitingFor(ctx)},
 		}
 		_, _ = workflow.AwaitWithOptions(ctx, options, func() bool { return r.blocked() || r.ready(ctx) })
+	}
+}
+
+// changeTellPause is the change by which a host is told of a pause also between windows.
+const changeTellPause = "tell-pause"
+
+// tellPause tells the host of a pause that began while no window was under way: while
+// the service is away, or when a parked database changes, it goes on by itself. A host
+// that does not answer asks when it is back.
+func (r *replication) tellPause(ctx workflow.Context) {
+	r.st.Held = true
+	if r.st.HostOffline || workflow.GetVersion(ctx, changeTellPause, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return
+	}
+	r.telling = true
+	err := workflow.ExecuteActivity(stopSyncOptions(ctx, r.st.Spec.Host), activities.NameStopSync,
+		activities.StopSyncInput{Name: r.st.Spec.Name, Window: r.st.Windows, Hold: true}).Get(ctx, nil)
+	r.telling = false
+	if err != nil {
+		r.log.Warn("host not told of the pause", "host", r.st.Spec.Host, "db", r.st.Spec.Name, "error", err)
 	}
 }
 
@@ -185,7 +213,10 @@ func (r *replication) leave(ctx workflow.Context, err error) (Status, error) {
 // waitingFor says in the UI what a timer is for.
 func (r *replication) waitingFor(ctx workflow.Context) string {
 	wait := r.st.NotBefore.Sub(workflow.Now(ctx)).Round(time.Millisecond)
-	if r.st.Problem == nil {
+	switch {
+	case r.st.Parked:
+		return fmt.Sprintf("idle; a pass in %s, unless the host tells of a change before", wait)
+	case r.st.Problem == nil:
 		return fmt.Sprintf("next window in %s", wait)
 	}
 	return fmt.Sprintf("backoff of %s after %d consecutive failures, last %s", wait, r.st.Failures, r.st.Problem.Type)

@@ -19,6 +19,9 @@ type Settings struct {
 	HostTimeout time.Duration // after which a window that no worker takes means HostOffline
 	Scrub       time.Duration // in which all pages are compared with what was shipped; 0 for the host's default, below it for never
 	WALLimit    int64         // bytes of log before a pass that cannot ship spools; 0 for the host's default
+	IdleAfter   time.Duration // without a commit, after which the database is parked; below 0 for never
+	ColdAfter   time.Duration // without a commit, after which a parked one is closed; below 0 for never
+	Autonomy    time.Duration // for which the host goes on while the service is away; below 0 for never
 }
 
 // DefaultSettings are for a database that matters.
@@ -29,6 +32,9 @@ func DefaultSettings() Settings {
 		Heartbeat:   time.Minute,
 		BackoffCap:  5 * time.Minute,
 		HostTimeout: 5 * time.Minute,
+		IdleAfter:   5 * time.Minute,
+		ColdAfter:   time.Hour,
+		Autonomy:    24 * time.Hour,
 	}
 }
 
@@ -40,6 +46,7 @@ func (s Settings) filled() Settings {
 	}
 	for _, f := range []struct{ have, want *time.Duration }{
 		{&s.Heartbeat, &d.Heartbeat}, {&s.BackoffCap, &d.BackoffCap}, {&s.HostTimeout, &d.HostTimeout},
+		{&s.IdleAfter, &d.IdleAfter}, {&s.ColdAfter, &d.ColdAfter}, {&s.Autonomy, &d.Autonomy},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.want
@@ -71,6 +78,19 @@ func (s Settings) Validate() error {
 	return nil
 }
 
+// rules are what the host goes by between windows. Those of a run that began before
+// there was one of them are filled in.
+func (s Settings) rules() activities.Rules {
+	s = s.filled()
+	return activities.Rules{
+		IdleAfter: orNever(s.IdleAfter), ColdAfter: orNever(s.ColdAfter), Autonomy: orNever(s.Autonomy),
+		BackoffCap: activities.Duration(s.BackoffCap), Heartbeat: activities.Duration(s.Heartbeat),
+	}
+}
+
+// orNever is d for a host, for which 0 is never.
+func orNever(d time.Duration) activities.Duration { return activities.Duration(max(0, d)) }
+
 // length is how long a window is: one pass, where more would not fit.
 func (s Settings) length() time.Duration {
 	if s.Window <= s.Interval {
@@ -88,6 +108,9 @@ type settingsText struct {
 	HostTimeout activities.Duration  `json:"host_timeout,omitempty"`
 	Scrub       activities.Duration  `json:"scrub,omitempty"`
 	WALLimit    int64                `json:"wal_limit_bytes,omitempty"`
+	IdleAfter   activities.Duration  `json:"idle_after,omitempty"`
+	ColdAfter   activities.Duration  `json:"cold_after,omitempty"`
+	Autonomy    activities.Duration  `json:"autonomy,omitempty"`
 }
 
 // MarshalJSON writes durations as text, like "1s".
@@ -96,7 +119,8 @@ func (s Settings) MarshalJSON() ([]byte, error) {
 	return json.Marshal(settingsText{
 		Interval: &interval, Window: &window, Heartbeat: activities.Duration(s.Heartbeat),
 		BackoffCap: activities.Duration(s.BackoffCap), HostTimeout: activities.Duration(s.HostTimeout), WALLimit: s.WALLimit,
-		Scrub: activities.Duration(s.Scrub),
+		Scrub: activities.Duration(s.Scrub), IdleAfter: activities.Duration(s.IdleAfter), ColdAfter: activities.Duration(s.ColdAfter),
+		Autonomy: activities.Duration(s.Autonomy),
 	})
 }
 
@@ -111,7 +135,8 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 	*s = Settings{
 		Interval: d.Interval, Window: d.Window, Heartbeat: time.Duration(t.Heartbeat),
 		BackoffCap: time.Duration(t.BackoffCap), HostTimeout: time.Duration(t.HostTimeout), WALLimit: t.WALLimit,
-		Scrub: time.Duration(t.Scrub),
+		Scrub: time.Duration(t.Scrub), IdleAfter: time.Duration(t.IdleAfter), ColdAfter: time.Duration(t.ColdAfter),
+		Autonomy: time.Duration(t.Autonomy),
 	}
 	if t.Interval != nil {
 		s.Interval = time.Duration(*t.Interval)

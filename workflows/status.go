@@ -24,6 +24,8 @@ func (r *replication) phase() Phase {
 		return phaseOf(problem.Type)
 	case !r.st.Synced:
 		return Starting
+	case r.st.Parked:
+		return Idle
 	}
 	return Replicating
 }

@@ -69,7 +69,9 @@ func (r *replication) mayMessage(Message) error { return r.open() }
 func (r *replication) onPauseAndWait(ctx workflow.Context, m Message) (Status, error) {
 	r.accept(ctx, m.ID)
 	r.pause(m)
-	_ = workflow.Await(ctx, func() bool { return r.window == 0 || !r.st.Paused })
+	_ = workflow.Await(ctx, func() bool {
+		return r.window == 0 && r.st.Held && !r.telling || !r.st.Paused || r.ending() || r.drained
+	})
 	r.refresh(ctx)
 	return r.status(), nil
 }

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,7 +20,7 @@ import (
 // only with a heartbeat.
 func (r *replication) syncWindow(ctx workflow.Context) outcome {
 	r.st.Windows++
-	r.window, r.nudged, r.forgiven, r.reported = r.st.Windows, false, false, nil
+	r.window, r.nudged, r.roused, r.forgiven, r.reported = r.st.Windows, false, false, false, nil
 	r.refresh(ctx)
 	in := r.windowInput()
 	within, cancel := workflow.WithCancel(windowOptions(ctx, r.st.Spec.Host, r.st.Spec.Settings, r.st.Failures, summary(in)))
@@ -29,7 +30,8 @@ func (r *replication) syncWindow(ctx workflow.Context) outcome {
 	if !sync.IsReady() {
 		cancel()
 		stop = workflow.ExecuteActivity(stopSyncOptions(ctx, r.st.Spec.Host), activities.NameStopSync,
-			activities.StopSyncInput{Name: in.Database.Name, Window: in.Window})
+			activities.StopSyncInput{Name: in.Database.Name, Window: in.Window, Hold: r.st.Paused})
+		r.st.Held = r.st.Paused
 	}
 	var res activities.SyncResult
 	o := readOutcome(&res, sync.Get(ctx, &res))
@@ -69,6 +71,8 @@ func (r *replication) windowInput() activities.SyncInput {
 		Failures: r.st.Failures,
 		Head:     r.st.Progress.TXID,
 		Announce: r.st.HostOffline,
+		Rules:    r.st.Spec.Settings.rules(),
+		Spec:     r.st.Spec.kept(),
 	}
 }
 
@@ -79,6 +83,16 @@ func (s Spec) database(writer string) activities.Database {
 		Name: s.Name, Path: s.Path, Replica: s.Replica, Writer: writer,
 		Adopt: s.Adopt, TakeOver: s.TakeOver, WALLimit: s.Settings.WALLimit, Scrub: activities.Duration(s.Settings.Scrub),
 	}
+}
+
+// kept is s as its host keeps it. Leave to adopt or take over is given once.
+func (s Spec) kept() json.RawMessage {
+	s.Adopt, s.TakeOver = false, false
+	b, err := json.Marshal(s)
+	if err != nil { // of which nothing in it is capable
+		return nil
+	}
+	return b
 }
 
 func summary(in activities.SyncInput) string {
@@ -151,10 +165,13 @@ func (r *replication) settle(ctx workflow.Context, o outcome) {
 		r.st.HostOffline = false
 	}
 	r.st.NotBefore = workflow.Now(ctx)
+	r.st.Parked = o.kind == endedWell && o.reason == host.Idle && !r.roused
 	switch o.kind {
 	case endedWell:
 		r.keep(o.beat)
-		r.st.NotBefore = r.st.NotBefore.Add(restAfter(o.reason, r.st.Spec.Settings))
+		if o.reason != host.Idle || r.st.Parked {
+			r.st.NotBefore = r.st.NotBefore.Add(restAfter(o.reason, r.st.Spec.Settings))
+		}
 	case cancelled, vanished:
 		r.keep(o.beat)
 	case nobodyTook:
@@ -176,6 +193,8 @@ func restAfter(reason host.Reason, s Settings) time.Duration {
 	switch {
 	case reason == host.Recovered, reason == host.WindowOver && s.length() == 0:
 		return s.Interval
+	case reason == host.Idle:
+		return safetyEvery
 	case reason == host.WorkerStopping:
 		return max(s.Interval, time.Second)
 	}

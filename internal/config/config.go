@@ -39,15 +39,18 @@ type Sync struct {
 	Window    time.Duration // of one Sync activity; 0 for one pass each
 	Heartbeat time.Duration // after which a silent window counts as dead
 	Scrub     time.Duration // in which all pages are compared with what was shipped; 0 for never
+	IdleAfter time.Duration // without a commit, after which a database is parked; 0 for never
+	ColdAfter time.Duration // without a commit, after which a parked one is closed; 0 for never
+	Autonomy  time.Duration // for which databases are shipped though Temporal is away; 0 for never
 	WALLimit  Size          // of the log before a pass spools
 }
 
-// ScrubPeriod returns Scrub as the data plane has it, where less than 0 is never.
-func (s Sync) ScrubPeriod() time.Duration {
-	if s.Scrub == 0 {
+// OrNever returns d as workflows have it, where less than 0 is never and 0 the default.
+func OrNever(d time.Duration) time.Duration {
+	if d == 0 {
 		return -1
 	}
-	return s.Scrub
+	return d
 }
 
 // Backoff says how failures are spaced.

@@ -21,7 +21,7 @@ databases:
   - {path: /var/lib/shop/shop.db}
   - {path: /var/lib/shop/Orders 2.sqlite, replica: "file:///mnt/backup/orders"}
   - {path: /srv/a.db, name: tenants/a}
-sync: {interval: 2s, window: 0, heartbeat: 30s, scrub: 1h, wal-limit: 1GiB}
+sync: {interval: 2s, window: 0, heartbeat: 30s, scrub: 1h, idle-after: 1m, cold-after: 2h, autonomy: 12h, wal-limit: 1GiB}
 metrics: {listen: "127.0.0.1:9464"}
 backoff: {cap: 8s}
 azure: {endpoint: "", connection-string-file: /run/c, account-key-file: /run/k, sas-file: /run/s, tier: cool}
@@ -60,7 +60,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	c := mustLoad(t, config.Source{File: mustWrite(t, whole)})
 	want := config.Config{
 		Host: "web-1", Replica: "abs://account@backups/prod", StateDir: "/var/lib/holdfast",
-		Sync:    config.Sync{Interval: 2 * time.Second, Window: 0, Heartbeat: 30 * time.Second, Scrub: time.Hour, WALLimit: 1 << 30},
+		Sync:    config.Sync{Interval: 2 * time.Second, Window: 0, Heartbeat: 30 * time.Second, Scrub: time.Hour, WALLimit: 1 << 30, IdleAfter: time.Minute, ColdAfter: 2 * time.Hour, Autonomy: 12 * time.Hour},
 		Backoff: config.Backoff{Cap: 8 * time.Second},
 		Azure:   config.Azure{ConnectionStringFile: "/run/c", AccountKeyFile: "/run/k", SASFile: "/run/s", Tier: "cool"},
 		Metrics: config.Metrics{Listen: "127.0.0.1:9464"},
@@ -87,7 +87,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	c := mustLoad(t, config.Source{})
-	want := config.Sync{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20}
+	want := config.Sync{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20, IdleAfter: 5 * time.Minute, ColdAfter: time.Hour, Autonomy: 24 * time.Hour}
 	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) {
 		t.Errorf("got %+v", c)
 	}
@@ -152,7 +152,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{name: "an unknown section", file: "snyc: {interval: 1s}", want: []string{"unknown key snyc; did you mean sync?"}},
 		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, host, log, metrics, replica, state-dir, sync"}},
 		{name: "a key as long as another", file: "qwertyu: {listen: ':1'}", want: []string{"unknown key qwertyu; remove it"}},
-		{name: "a key of a later version", file: "sync: {idle-after: 5m}", want: []string{"unknown key sync.idle-after"}},
+		{name: "a key of a later version", file: "sync: {of-the-future: 5m}", want: []string{"unknown key sync.of-the-future"}},
 		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; remove it, or write one of name, path, replica"}},
 		{name: "a dotted key", file: "sync.interval: 1s", want: []string{"nested", "sync: {interval: …}"}},
 		{name: "a key twice", file: "host: a\nhost: b", want: []string{"line 2: host is there twice"}},

@@ -28,7 +28,7 @@ var errTaken = errors.New("somebody decides for the database")
 // expect notes what comes after window w. The caller holds s.mu.
 func (s *slot) expect(w Window, res Result, err error, now time.Time) {
 	if !w.alone {
-		s.heard, s.bridge = now, time.Time{}
+		s.heard, s.bridge, s.roused = now, time.Time{}, false
 	}
 	s.failures = w.Failures
 	if res.Passes > 0 {
@@ -39,6 +39,9 @@ func (s *slot) expect(w Window, res Result, err error, now time.Time) {
 	case s.rest == held:
 		return
 	case res.Reason == Idle:
+		s.rest = parked
+		return
+	case s.roused && !now.Before(s.bridge): // the news was lost: tell it again at the next look
 		s.rest = parked
 		return
 	case err != nil && !errors.Is(err, context.Canceled):

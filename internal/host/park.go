@@ -224,7 +224,7 @@ func (s *slot) rouse() {
 		return
 	}
 	now := time.Now()
-	s.rest, s.due = expecting, now
+	s.rest, s.due, s.roused = expecting, now, true
 	s.bridge = now.Add(bridgeBeats * s.orders.Rules.Heartbeat)
 	s.mu.Unlock()
 	s.host.opts.Attendance.Stirred(s.wanted().Name)

@@ -36,7 +36,8 @@ type slot struct {
 
 	// What the slot goes by when it is to go on alone.
 	due      time.Time // when the next window should have begun
-	bridge   time.Time // until when it goes on though somebody decides again
+	bridge   time.Time // until when it goes on though somebody decides
+	roused   bool      // by a change while it was parked, and no window has come since
 	heard    time.Time // when somebody decided last
 	solo     bool      // it does, or is about to
 	failures int       // consecutive, at the end of the last window

@@ -98,6 +98,8 @@ func (d *data) StopSync(context.Context, string) error {
 	return nil
 }
 
+func (d *data) Hold(string) {}
+
 func (d *data) CleanUp(context.Context, host.Database, bool) (host.CleanUp, error) {
 	return host.CleanUp{}, nil
 }

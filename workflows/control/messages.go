@@ -89,3 +89,9 @@ func (c *Control) send(ctx context.Context, name, update string, arg any) (clien
 		WaitForStage: client.WorkflowUpdateStageAccepted,
 	})
 }
+
+// Wake tells a database's workflow that the database has changed, or may have.
+// ErrNotRegistered says that there is no such workflow.
+func (c *Control) Wake(ctx context.Context, name string) error {
+	return translate(name, c.client.SignalWorkflow(ctx, workflows.WorkflowID(name), "", workflows.SignalWake, workflows.Message{}))
+}
