@@ -15,7 +15,7 @@ LITESTREAM_VERSION := v0.5.18
 LINT_VERSION := 2.15.0
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
-.PHONY: help setup build $(STACK) stack demo test check lint interop bench $(LITESTREAM) torture torture-long clean
+.PHONY: help setup build $(STACK) stack demo test check lint interop bench bench-fleet $(LITESTREAM) torture torture-long clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -78,6 +78,10 @@ $(LITESTREAM):
 bench: build $(LITESTREAM) ## compare with Litestream, in about half an hour; ROWS=lag,view SIZE=0.1 for a part of it
 	@go build -o $(BUILD)/bench ./test/bench
 	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- $(BUILD)/bench $(if $(ROWS),-rows $(ROWS)) $(if $(SIZE),-size $(SIZE))
+
+bench-fleet: build ## one worker with 1,000 databases, in about half an hour; ROWS=idle,load N=100 FOR=1m for a part of it
+	@go build -o $(BUILD)/fleet ./test/fleet
+	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- $(BUILD)/fleet $(if $(ROWS),-rows $(ROWS)) $(if $(N),-n $(N)) $(if $(FOR),-for $(FOR))
 
 torture: ## try to break replication, 5 s a seed: SEEDS=20 START=1; replay one with SEEDS=1 START=seed
 	@go build -o $(BUILD)/ ./test/torture
