@@ -145,5 +145,5 @@ func (r *replication) pause(m Message) { r.st.Paused, r.st.PauseReason = true, m
 // problem that waited for a person.
 func (r *replication) resume() {
 	r.st.Paused, r.st.PauseReason, r.st.Attention, r.nudged = false, "", false, true
-	r.st.Parked, r.st.Held = false, false
+	r.st.Parked, r.st.PauseTold = false, false
 }

@@ -125,7 +125,7 @@ func (r *replication) awaitTurn(ctx workflow.Context) {
 		if r.ready(ctx) {
 			return
 		}
-		if r.st.Paused && !r.st.Held {
+		if r.st.Paused && !r.st.PauseTold {
 			r.tellPause(ctx)
 			continue
 		}
@@ -148,7 +148,7 @@ const changeTellPause = "tell-pause"
 // the service is away, or when a parked database changes, it goes on by itself. A host
 // that does not answer asks when it is back.
 func (r *replication) tellPause(ctx workflow.Context) {
-	r.st.Held = true
+	r.st.PauseTold = true
 	if r.st.HostOffline || workflow.GetVersion(ctx, changeTellPause, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return
 	}

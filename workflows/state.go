@@ -20,9 +20,9 @@ type State struct {
 	Problem     *Problem            `json:"problem,omitempty"`   // the last of them, until one pass succeeds
 	Attention   bool                `json:"attention,omitempty"` // Problem waits for a person
 	HostOffline bool                `json:"host_offline,omitempty"`
-	Parked      bool                `json:"parked,omitempty"`    // the last window ended as idle, and nothing was heard since
-	Held        bool                `json:"held,omitempty"`      // the host was told of the pause, if it answered
-	NotBefore   time.Time           `json:"not_before,omitzero"` // when the next window may begin
+	Parked      bool                `json:"parked,omitempty"`     // the last window ended as idle, and nothing was heard since
+	PauseTold   bool                `json:"pause_told,omitempty"` // to the host, if it answered
+	NotBefore   time.Time           `json:"not_before,omitzero"`  // when the next window may begin
 	Progress    activities.Progress `json:"progress"`
 	CleanUps    CleanUps            `json:"clean_ups"`
 	Windows     int                 `json:"windows"`

@@ -70,7 +70,7 @@ func (r *replication) onPauseAndWait(ctx workflow.Context, m Message) (Status, e
 	r.accept(ctx, m.ID)
 	r.pause(m)
 	_ = workflow.Await(ctx, func() bool {
-		return r.window == 0 && r.st.Held && !r.telling || !r.st.Paused || r.ending() || r.drained
+		return r.window == 0 && r.st.PauseTold && !r.telling || !r.st.Paused || r.ending() || r.drained
 	})
 	r.refresh(ctx)
 	return r.status(), nil

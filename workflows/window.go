@@ -31,7 +31,7 @@ func (r *replication) syncWindow(ctx workflow.Context) outcome {
 		cancel()
 		stop = workflow.ExecuteActivity(stopSyncOptions(ctx, r.st.Spec.Host), activities.NameStopSync,
 			activities.StopSyncInput{Name: in.Database.Name, Window: in.Window, Hold: r.st.Paused})
-		r.st.Held = r.st.Paused
+		r.st.PauseTold = r.st.Paused
 	}
 	var res activities.SyncResult
 	o := readOutcome(&res, sync.Get(ctx, &res))

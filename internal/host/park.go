@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ type lookout struct {
 // watch begins to wait for a change of a parked database. A change between the last
 // pass and the first look is seen by the latter.
 func (h *Host) watch(s *slot) {
-	dir, base := filepath.Split(s.wanted().Path)
+	dir, base := filepath.Split(source.Real(s.wanted().Path))
 	h.watching.Lock()
 	defer h.watching.Unlock()
 	l := h.lookouts[dir]
@@ -48,7 +49,7 @@ func (h *Host) watch(s *slot) {
 		l = &lookout{slots: make(map[string]*slot)}
 		h.lookouts[dir] = l
 	}
-	l.slots[base] = s
+	l.slots[base], s.watched = s, dir
 	if l.stop == nil && h.opts.Watcher != nil {
 		stop, err := h.opts.Watcher.Dir(dir, func(name string) { h.told(dir, name) })
 		if err != nil {
@@ -62,19 +63,18 @@ func (h *Host) watch(s *slot) {
 
 // unwatch ends the wait.
 func (h *Host) unwatch(s *slot) {
-	dir, base := filepath.Split(s.wanted().Path)
 	h.watching.Lock()
 	defer h.watching.Unlock()
 	delete(h.stirring, s)
-	l := h.lookouts[dir]
-	if l == nil || l.slots[base] != s {
+	l := h.lookouts[s.watched]
+	if l == nil {
 		return
 	}
-	delete(l.slots, base)
+	maps.DeleteFunc(l.slots, func(_ string, one *slot) bool { return one == s })
 	if len(l.slots) > 0 {
 		return
 	}
-	delete(h.lookouts, dir)
+	delete(h.lookouts, s.watched)
 	if l.stop != nil {
 		l.stop()
 	}
@@ -201,17 +201,44 @@ func (s *slot) lookIfParked() {
 	}
 }
 
-// look tells whether something waits to be shipped, or may. The caller holds busy.
+// settle leaves an open database so that its application does not notice us, and notes
+// how it is. The caller holds busy.
+func (s *slot) settle() {
+	if s.source == nil {
+		return
+	}
+	var err error
+	if s.light, err = s.source.Settle(); err != nil {
+		s.grumble("not settled", err)
+	}
+	if s.before, err = source.LookOutside(s.opened.Path); err != nil {
+		s.before = source.Outside{} // which the next look tells from any other
+	}
+}
+
+// careForParked settles a database in which a reader was in the way of that. The caller
+// holds busy.
+func (s *slot) careForParked() {
+	if s.source == nil || s.light {
+		return
+	}
+	if changed, err := s.look(); !changed && err == nil {
+		s.settle()
+	}
+}
+
+// look tells whether something waits to be shipped, or the file was written to, which
+// others than SQLite do, too. The caller holds busy.
 func (s *slot) look() (changed bool, err error) {
-	if s.source != nil {
-		waiting, err := s.tend()
-		return waiting.Bytes > 0, err
+	now, err := source.LookOutside(s.opened.Path)
+	switch {
+	case err != nil:
+		return true, err
+	case s.source == nil:
+		return !now.Equal(s.left), nil
 	}
-	if s.left.IsZero() {
-		return true, nil
-	}
-	now, err := source.LookOutside(s.wanted().Path)
-	return !now.Equal(s.left), err
+	waiting, err := s.tend()
+	return waiting.Bytes > 0 || !now.SameFile(s.before), err
 }
 
 // rouse lets a parked database go on: at once and on its own, until the window comes
@@ -224,7 +251,7 @@ func (s *slot) rouse() {
 		return
 	}
 	now := time.Now()
-	s.rest, s.due, s.roused = expecting, now, true
+	s.rest, s.due, s.roused, s.changed = expecting, now, true, now
 	s.bridge = now.Add(bridgeBeats * s.orders.Rules.Heartbeat)
 	s.mu.Unlock()
 	s.host.opts.Attendance.Stirred(s.wanted().Name)
@@ -260,7 +287,7 @@ func (s *slot) freeze() {
 		return
 	}
 	stamp, err := s.source.Close()
-	s.source = nil
+	s.source, s.before = nil, source.Outside{}
 	s.setID(source.FileID{})
 	if err == nil {
 		err = s.shipper.SaveClosed(stamp)

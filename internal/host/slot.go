@@ -32,6 +32,7 @@ type slot struct {
 	told    bool
 	recall  bool // they are an earlier process's, and nothing was done by them yet
 	rest    rest
+	watched string    // directory in which a parked one is; guarded by Host.watching
 	changed time.Time // when the database last changed, as far as is known
 
 	// What the slot goes by when it is to go on alone.
@@ -49,6 +50,8 @@ type slot struct {
 	dir     *ship.Dir
 	source  *source.DB
 	shipper *ship.Shipper
+	before  source.Outside // of the files when the database was parked
+	light   bool           // our lock is in nobody's way while it is
 	left    source.Outside // of the files when they were closed for a long rest; zero otherwise
 	txid    ltx.TXID       // head of the replica, as the last pass saw it
 }
@@ -377,7 +380,8 @@ func (s *slot) limit() int64 {
 // the application wants to empty it, goes to the spool. Where that does not help
 // the database is let go: the application's disk goes before a cheap resume.
 func (s *slot) care() {
-	if s.resting() == parked { // see look, and freeze
+	if s.resting() == parked {
+		s.careForParked()
 		return
 	}
 	waiting, err := s.tend()

@@ -22,7 +22,7 @@ const (
 
 	// glance is the same for a window without an interval, which is there to ship a
 	// commit as soon as it can be seen: one takes some microseconds.
-	glance = 2 * time.Millisecond
+	glance = time.Millisecond
 
 	// denseBytes of log, waiting when a pass of such a window begins, tell that an
 	// application writes as fast as it can. A pass costs it speed then, for some
@@ -233,6 +233,9 @@ func (r *windowRun) finish(ctx context.Context) {
 	}
 	if r.slot.shipper != nil {
 		err = errors.Join(err, r.slot.shipper.Rest())
+	}
+	if r.res.Reason == Idle {
+		r.slot.settle()
 	}
 	if err != nil {
 		r.slot.grumble("state was not saved", err)

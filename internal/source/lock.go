@@ -379,6 +379,19 @@ func (c *Changeset) Empties() bool {
 	return c.Complete && next != nil && next.light && next.bound == c.bound
 }
 
+// Settle makes the held lock one that is in nobody's way for as long as nothing is
+// committed: with all that is shipped in the database file. It reports whether it is
+// one; another reader may keep it from that.
+func (db *DB) Settle() (light bool, err error) {
+	if db.held == nil || !db.held.established {
+		return false, nil
+	}
+	if !db.held.light {
+		_, err = db.Checkpoint()
+	}
+	return db.held.light, err
+}
+
 // Room is what a checkpoint came to.
 type Room int
 

@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +16,18 @@ type Outside struct {
 	Log  Stamp // zero without one, and for an empty one, as whoever opens a database makes it
 }
 
+// Real returns the path of the file that path leads to: SQLite keeps the log beside that.
+// Where it leads nowhere it is path itself.
+func Real(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
 // LookOutside looks at the database at path. ErrMissing says that there is none.
 func LookOutside(path string) (o Outside, err error) {
+	path = Real(path)
 	if o.File, err = statx(unix.AT_FDCWD, path, 0); err != nil {
 		return Outside{}, missing(path, err)
 	}
@@ -32,6 +43,9 @@ func LookOutside(path string) (o Outside, err error) {
 
 // IsZero tells whether o was never taken.
 func (o Outside) IsZero() bool { return o == Outside{} }
+
+// SameFile tells whether nothing was written to the database file between o and p.
+func (o Outside) SameFile(p Outside) bool { return o.File.equal(p.File) }
 
 // Equal tells whether nothing was written between o and p, as far as the file system
 // tells.
