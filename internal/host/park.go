@@ -238,7 +238,11 @@ func (s *slot) look() (changed bool, err error) {
 		return !now.Equal(s.left), nil
 	}
 	waiting, err := s.tend()
-	return waiting.Bytes > 0 || !now.SameFile(s.before), err
+	if err != nil || waiting.Bytes > 0 || now.SameFile(s.before) {
+		return waiting.Bytes > 0, err
+	}
+	s.shipper.Suspect()
+	return true, nil
 }
 
 // rouse lets a parked database go on: at once and on its own, until the window comes

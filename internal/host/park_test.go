@@ -39,8 +39,8 @@ func TestAParkedDatabaseShipsWhatIsCommitted(t *testing.T) {
 					t.Errorf("told of %d changes, want %d", got, n+1)
 				}
 			}
-			if got := s.seen.resyncs(); got > 1 { // the first state is one
-				t.Errorf("%d resyncs, want none", got)
+			if got := s.seen.resyncs(); row.cold == 0 && got > 1 { // the first state is one
+				t.Errorf("%d resyncs, want none", got-1)
 			}
 		})
 	}
@@ -102,8 +102,9 @@ func TestAParkedDatabaseThatIsWrittenOver(t *testing.T) {
 			}
 			other := filepath.Join(t.TempDir(), "other.db")
 			shell := sqlitetest.StartShell(t, other)
-			shell.Run(t, "CREATE TABLE t(v);", "CREATE TABLE u(v);", "INSERT INTO u VALUES (hex(randomblob(9000)));", "PRAGMA wal_checkpoint(TRUNCATE);")
+			shell.Run(t, "CREATE TABLE t(v);", "INSERT INTO t VALUES ('another');", "PRAGMA wal_checkpoint(TRUNCATE);") // of the same size
 			shell.Quit()
+			s.do("PRAGMA wal_checkpoint(TRUNCATE)") // or it holds all that there is
 			before := s.head()
 			if out, err := exec.Command("cp", other, s.d.Path).CombinedOutput(); err != nil {
 				t.Fatalf("cp: %v: %s", err, out)

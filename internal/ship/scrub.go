@@ -43,6 +43,10 @@ type scrub struct {
 	rival   time.Time // when Litestream was last looked for
 }
 
+// Suspect says that the database file was written to though nothing was committed: the
+// next passes compare all of it, if that is not what the last ones did.
+func (s *Shipper) Suspect() { s.scrub.suspect = true }
+
 // look compares some pages, if it is time, and tells whether a resync is needed.
 func (s *Shipper) look() (resync bool, err error) {
 	if !s.digests.Trusted() || len(s.spool.entries) > 0 || s.opts.Scrub < 0 && !s.state.Hurry {
