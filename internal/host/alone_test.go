@@ -174,7 +174,13 @@ func TestADatabaseGoesOnWhileNobodyDecides(t *testing.T) {
 	})
 	t.Run("but not if it was held", func(t *testing.T) {
 		s.T = t
+		done := window(t.Context(), s.h, s.window(nil), nil)
+		s.mustShip()
 		s.h.Hold(s.d.Name)
+		if err := s.h.StopSync(t.Context(), s.d.Name); err != nil {
+			t.Fatal(err)
+		}
+		s.mustEnd(done, host.Stopped)
 		s.who.goes(true)
 		s.mustNotShip()
 		s.mustEnd(window(t.Context(), s.h, s.window(func(w *host.Window) { w.Length = 0 }), nil), host.WindowOver)
