@@ -13,4 +13,13 @@ type ReplicaActivities struct {
 	// Open opens the replica at a URL with this worker's credentials.
 	Open func(ctx context.Context, url string) (*replica.Replica, error)
 	Log  *slog.Logger
+
+	// Maintained, if set, is told of each run that ended, well or with err.
+	Maintained func(database string, res MaintainResult, err error)
+}
+
+func (a *ReplicaActivities) told(database string, res MaintainResult, err error) {
+	if a.Maintained != nil {
+		a.Maintained(database, res, err)
+	}
 }

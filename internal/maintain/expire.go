@@ -62,7 +62,7 @@ func (r *run) expire(ctx context.Context) error {
 
 // due returns what may be removed now: in favour of proven files, if that is not nil.
 func (r *run) due(proven map[plan.File]bool) (due []plan.Removal) {
-	for _, one := range plan.Retention(r.files, r.Policy, nil, r.Now()) {
+	for _, one := range plan.Retention(r.files, r.Policy, r.pinned(), r.Now()) {
 		if proven == nil || proven[one.For] {
 			due = append(due, one)
 		}

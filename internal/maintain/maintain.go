@@ -29,6 +29,9 @@ type Options struct {
 	Keep    bool // remove nothing: the store's own rules do, or the credentials may not
 	Log     *slog.Logger
 
+	Pins     []plan.Target // restores under way: nothing goes that one of them may read
+	Progress func(Report)  // is told after each merge what was done so far; nil for nobody
+
 	Now func() time.Time // nil is time.Now
 }
 
@@ -166,5 +169,11 @@ func (r *run) merge(ctx context.Context, m plan.Merge) error {
 	r.report.Merged = append(r.report.Merged, made.File)
 	r.report.Written += made.Size
 	r.add(made)
+	if r.Progress != nil {
+		r.Progress(r.report)
+	}
 	return nil
 }
+
+// pinned are the files that restores under way may read.
+func (r *run) pinned() []plan.File { return plan.Pinned(r.files, r.Pins) }
