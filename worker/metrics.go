@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/telemetry"
 )
@@ -32,6 +33,14 @@ func (o observer) Passed(database string, out ship.Outcome, err error) {
 
 // Released implements host.Observer.
 func (o observer) Released(database string) { o.metrics.Forget(database) }
+
+// Maintained tells of a run of maintenance, of a database of any host.
+func (o observer) Maintained(database string, res activities.MaintainResult, err error) {
+	o.metrics.Maintained(database, telemetry.MaintenanceNumbers{
+		Failed: err != nil || res.Damage != "", Merged: res.Done.Merged, Written: res.Done.WrittenBytes, Expired: res.Done.Expired,
+		Freed: res.Done.ExpiredBytes, Oldest: res.Oldest,
+	})
+}
 
 // serveMetrics answers at address until stop is called; at no address if that is
 // empty.

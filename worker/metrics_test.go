@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
 	"github.com/holdfast-db/holdfast/internal/telemetry"
@@ -26,6 +27,7 @@ func TestMetricsAreServed(t *testing.T) {
 	o.Passed("shop", ship.Outcome{TXID: 9, Puts: 1, Resyncs: []source.Rule{source.RuleScrub}}, nil)
 	o.Passed("gone", ship.Outcome{}, errors.New("no route to host"))
 	o.Released("gone")
+	o.Maintained("shop", activities.MaintainResult{Done: activities.Maintained{Merged: 3}, Damage: "an object"}, nil)
 	_, after, _ := strings.Cut(log.String(), "address=")
 	answer, err := http.Get(strings.Fields(after)[0])
 	if err != nil {
@@ -36,7 +38,7 @@ func TestMetricsAreServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`holdfast_replica_txid{database="shop"} 9`, `holdfast_resyncs_total{database="shop",rule="scrub"} 1`, "process_open_fds"} {
+	for _, want := range []string{`holdfast_replica_txid{database="shop"} 9`, `holdfast_resyncs_total{database="shop",rule="scrub"} 1`, `holdfast_merged_objects_total{database="shop"} 3`, `holdfast_maintenance_runs_total{database="shop",outcome="failed"} 1`, "process_open_fds"} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("no %s in\n%s", want, body)
 		}

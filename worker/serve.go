@@ -67,7 +67,8 @@ func serve(ctx context.Context, w world, s settings) error {
 	if err != nil {
 		return err
 	}
-	failure := attended(ctx, w, logger, handler, s, h, attend)
+	replicas := &activities.ReplicaActivities{Open: opener(s.credentials), Log: logger, Maintained: observer{metrics}.Maintained}
+	failure := attended(ctx, w, logger, handler, s, plane{h, attend, replicas})
 	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
 	if err := h.Close(closing); err != nil {
@@ -79,9 +80,16 @@ func serve(ctx context.Context, w world, s settings) error {
 	return failure
 }
 
+// plane is what the workers work with.
+type plane struct {
+	host     *host.Host
+	attend   *attendance
+	replicas *activities.ReplicaActivities
+}
+
 // attended connects, as soon as that is possible, and runs the workers until ctx ends.
-func attended(ctx context.Context, w world, logger *slog.Logger, handler slog.Handler, s settings, h *host.Host, attend *attendance) error {
-	c, err := connect(ctx, logger, attend, len(h.Instructions()) > 0, control.Dialing{
+func attended(ctx context.Context, w world, logger *slog.Logger, handler slog.Handler, s settings, p plane) error {
+	c, err := connect(ctx, logger, p.attend, len(p.host.Instructions()) > 0, control.Dialing{
 		Environ:  w.environ,
 		Identity: fmt.Sprintf("holdfast-worker/%s/%d", s.Host, os.Getpid()),
 		Logger:   log.NewStructuredLogger(slog.New(quieted(handler))),
@@ -92,7 +100,7 @@ func attended(ctx context.Context, w world, logger *slog.Logger, handler slog.Ha
 	}
 	defer c.Close()
 	introduce(logger, s, c)
-	return work(ctx, logger, s, c, h, attend)
+	return work(ctx, logger, s, c, p)
 }
 
 // sayEvery is how often the same trouble with Temporal is logged.
@@ -123,7 +131,8 @@ func connect(ctx context.Context, logger *slog.Logger, attend *attendance, going
 
 // work runs the workers until ctx ends. Should they come to an end by themselves, they
 // are started again as long as there are databases to go on with.
-func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, h *host.Host, attend *attendance) error {
+func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, p plane) error {
+	h, attend := p.host, p.attend
 	acts := &activities.HostActivities{Host: h, Reporter: activities.BySignal(c), Doubt: attend.doubt}
 	defer func() {
 		tell, cancel := context.WithTimeout(context.Background(), tellWithin)
@@ -138,7 +147,7 @@ func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Conne
 	attend.connected(temporal{control.New(c, c.Namespace), c}, slices.Collect(maps.Keys(h.Instructions())))
 	ended.Go(func() { attend.run(attending, h, again(control.New(c, c.Namespace))) })
 	for {
-		fleet := newWorkers(c.Client, s, acts)
+		fleet := newWorkers(c.Client, s, acts, p.replicas)
 		failure := fleet.start()
 		if failure == nil {
 			logger.Info("worker started", telemetry.Host, s.Host)
@@ -217,6 +226,7 @@ func introduce(logger *slog.Logger, s settings, c *control.Connection) {
 	if len(s.Databases) == 0 {
 		logger.Info("no database listed; holdfast register adds one")
 	}
+	logger.Info("maintenance offered", "slots", s.Maintenance.Slots)
 }
 
 // endLost ends the windows that a crash of the last process left open. Whatever

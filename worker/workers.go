@@ -50,10 +50,11 @@ type named struct {
 	queue string
 }
 
-// newWorkers makes one worker for each of the host's queues and one for the
-// workflows. Windows hold slots for minutes, so nothing else may share theirs.
-func newWorkers(c client.Client, s settings, acts *activities.HostActivities) *workers {
-	w := &workers{fatal: make(chan error, 3)}
+// newWorkers makes one worker for each of the host's queues, one for the workflows, and
+// one for maintenance unless there are no slots for it. Windows hold slots for minutes,
+// so nothing else may share theirs.
+func newWorkers(c client.Client, s settings, acts *activities.HostActivities, replicas *activities.ReplicaActivities) *workers {
+	w := &workers{fatal: make(chan error, 4)}
 	w.add(c, workflows.TaskQueue, worker.Options{
 		LocalActivityWorkerOnly:      true,
 		StickyScheduleToStartTimeout: stickyWithin,
@@ -74,6 +75,15 @@ func newWorkers(c client.Client, s settings, acts *activities.HostActivities) *w
 		MaxHeartbeatThrottleInterval:       beatEvery(s),
 	})
 	workflows.RegisterControlActivities(w.all[2], acts)
+	if s.Maintenance.Slots > 0 {
+		w.add(c, workflows.MaintenanceQueue, worker.Options{
+			DisableWorkflowWorker:              true,
+			MaxConcurrentActivityExecutionSize: s.Maintenance.Slots,
+			WorkerStopTimeout:                  finishWithin,
+			MaxHeartbeatThrottleInterval:       beatEvery(s),
+		})
+		workflows.RegisterReplicaActivities(w.all[3], replicas)
+	}
 	return w
 }
 

@@ -20,6 +20,12 @@ func RegisterSyncActivities(w worker.ActivityRegistry, a *activities.HostActivit
 	w.RegisterActivityWithOptions(a.Sync, activity.RegisterOptions{Name: activities.NameSync})
 }
 
+// RegisterReplicaActivities registers what a worker on MaintenanceQueue does. Its options
+// must set WorkerStopTimeout, so that what is under way ends well.
+func RegisterReplicaActivities(w worker.ActivityRegistry, a *activities.ReplicaActivities) {
+	w.RegisterActivityWithOptions(a.Maintain, activity.RegisterOptions{Name: activities.NameMaintain})
+}
+
 // RegisterControlActivities registers what a worker on a host's ControlQueue
 // does. a must be the very value that the sync worker has.
 func RegisterControlActivities(w worker.ActivityRegistry, a *activities.HostActivities) {

@@ -22,8 +22,11 @@ type Config struct {
 	Sync      Sync
 	Backoff   Backoff
 	Azure     Azure
-	Log       Log
-	Metrics   Metrics
+
+	Maintenance Maintenance
+
+	Log     Log
+	Metrics Metrics
 }
 
 // Database is one listed database.
@@ -56,6 +59,11 @@ func OrNever(d time.Duration) time.Duration {
 // Backoff says how failures are spaced.
 type Backoff struct {
 	Cap time.Duration // longest wait between two attempts
+}
+
+// Maintenance says what this worker does for replicas, its own and others'.
+type Maintenance struct {
+	Slots int // how many it maintains side by side; 0 for none
 }
 
 // Azure says how to reach the store, but for the secrets themselves.

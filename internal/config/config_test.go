@@ -24,6 +24,7 @@ databases:
 sync: {interval: 2s, window: 0, heartbeat: 30s, scrub: 1h, idle-after: 1m, cold-after: 2h, autonomy: 12h, wal-limit: 1GiB}
 metrics: {listen: "127.0.0.1:9464"}
 backoff: {cap: 8s}
+maintenance: {slots: 7}
 azure: {endpoint: "", connection-string-file: /run/c, account-key-file: /run/k, sas-file: /run/s, tier: cool}
 log: {level: debug, format: json}
 `
@@ -65,6 +66,8 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Azure:   config.Azure{ConnectionStringFile: "/run/c", AccountKeyFile: "/run/k", SASFile: "/run/s", Tier: "cool"},
 		Metrics: config.Metrics{Listen: "127.0.0.1:9464"},
 		Log:     config.Log{Level: "debug", Format: "json"},
+
+		Maintenance: config.Maintenance{Slots: 7},
 	}
 	databases := []config.Database{
 		{Path: "/var/lib/shop/shop.db", Name: "shop", Replica: "abs://account@backups/prod/shop"},
@@ -80,7 +83,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		}
 	}
 	if c.Host != want.Host || c.Replica != want.Replica || c.StateDir != want.StateDir || c.Sync != want.Sync ||
-		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Log != want.Log || c.Metrics != want.Metrics {
+		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Log != want.Log || c.Metrics != want.Metrics || c.Maintenance != want.Maintenance {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 }
@@ -88,7 +91,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := mustLoad(t, config.Source{})
 	want := config.Sync{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20, IdleAfter: 5 * time.Minute, ColdAfter: time.Hour, Autonomy: 24 * time.Hour}
-	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) {
+	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) || c.Maintenance.Slots != 2 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -150,7 +153,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{name: "an unknown key in a section", file: "sync:\n  intervall: 1s", want: []string{"line 2", "unknown key sync.intervall; did you mean sync.interval?"}},
 		{name: "an unknown section", file: "snyc: {interval: 1s}", want: []string{"unknown key snyc; did you mean sync?"}},
-		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, host, log, metrics, replica, state-dir, sync"}},
+		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, host, log, maintenance, metrics, replica, state-dir, sync"}},
 		{name: "a key as long as another", file: "qwertyu: {listen: ':1'}", want: []string{"unknown key qwertyu; remove it"}},
 		{name: "a key of a later version", file: "sync: {of-the-future: 5m}", want: []string{"unknown key sync.of-the-future"}},
 		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; remove it, or write one of name, path, replica"}},
@@ -171,6 +174,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		{name: "a log limit that is too small", file: "sync: {wal-limit: 1KiB}", want: []string{"sync.wal-limit: got 1KiB; write at least 64KiB"}},
 		{name: "a heartbeat that is too short", file: "sync: {heartbeat: 10ms}", want: []string{"sync.heartbeat: got 10ms; write at least 1s"}},
 		{name: "a cap below the interval", file: "backoff: {cap: 1s}\nsync: {interval: 2s}", want: []string{"backoff.cap: got 1s", "sync.interval, 2s"}},
+		{name: "no number of slots", file: "maintenance: {slots: two}", want: []string{`maintenance.slots: got "two"; write a number from 0 to 1000`}},
+		{name: "a negative number of slots", args: []string{"--maintenance-slots=-1"}, want: []string{`--maintenance-slots: got "-1"; write a number`}},
+		{name: "more slots than make sense", env: []string{"HOLDFAST_MAINTENANCE_SLOTS=1001"}, want: []string{`HOLDFAST_MAINTENANCE_SLOTS: got "1001"; write a number`}},
 		{name: "an unknown level", file: "log: {level: loud}", want: []string{`log.level: got "loud"; write one of debug, info, warn, error`}},
 		{name: "an unknown tier", file: "azure: {tier: archive}", want: []string{`azure.tier: got "archive"; write one of hot, cool, cold`}},
 		{name: "a host with a slash", file: "host: a/b", want: []string{`host name "a/b"`}},

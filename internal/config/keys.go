@@ -42,6 +42,7 @@ var keys = []key{
 	{"sync.autonomy", "24h", "duration", "time for which databases are shipped though Temporal is away; 0 for never"},
 	{"sync.wal-limit", "64MiB", "size", "log size from which an unreachable store makes passes spool"},
 	{"backoff.cap", "5m", "duration", "longest wait between two attempts"},
+	{"maintenance.slots", "2", "number", "replicas that this worker maintains side by side, of any host; 0 for none"},
 	{"azure.endpoint", "", "url", "blob endpoint instead of the public one"},
 	{"azure.connection-string-file", "", "file", "file with a connection string"},
 	{"azure.account-key-file", "", "file", "file with an account key"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -208,6 +209,8 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 			SASFile:              d.text("azure.sas-file"),
 			Tier:                 d.text("azure.tier"),
 		},
+		Maintenance: Maintenance{Slots: d.count("maintenance.slots")},
+
 		Metrics: Metrics{Listen: d.text("metrics.listen")},
 		Log:     Log{Level: d.text("log.level"), Format: d.text("log.format")},
 	}
@@ -242,6 +245,19 @@ func (d *decoder) size(name string) Size {
 	value, err := ParseSize(d.text(name))
 	if err != nil {
 		d.fail(name, err)
+	}
+	return value
+}
+
+// mostSlots keeps a slip of the pen from taking all memory: each slot may hold one
+// object's pages.
+const mostSlots = 1000
+
+func (d *decoder) count(name string) int {
+	text := d.text(name)
+	value, err := strconv.Atoi(text)
+	if err != nil || value < 0 || value > mostSlots {
+		d.fail(name, fmt.Errorf("got %q; write a number from 0 to %d", text, mostSlots))
 	}
 	return value
 }

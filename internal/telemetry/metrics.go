@@ -14,6 +14,9 @@ type Metrics struct {
 
 	passes, objects, bytes, transactions, resyncs *prometheus.CounterVec
 	txid, synced, behind, spooled                 *prometheus.GaugeVec
+
+	maintained, merged, written, expired, freed *prometheus.CounterVec
+	oldest                                      *prometheus.GaugeVec
 }
 
 // PassNumbers are what one pass adds and where it leaves a database.
@@ -42,9 +45,17 @@ func NewMetrics() *Metrics {
 		synced:       gauge("synced_timestamp_seconds", "When database and replica were last known to be equal; lag is now minus this."),
 		behind:       gauge("log_behind_bytes", "Bytes of log that are not shipped."),
 		spooled:      gauge("spool_bytes", "Bytes that wait in the spool."),
+
+		maintained: counter("maintenance_runs_total", "Runs of maintenance by this worker, by outcome: ok or failed.", "outcome"),
+		merged:     counter("merged_objects_total", "Objects that this worker made of others."),
+		written:    counter("merged_object_bytes_total", "Bytes of the objects that this worker made of others."),
+		expired:    counter("expired_objects_total", "Objects that this worker removed."),
+		freed:      counter("expired_object_bytes_total", "Bytes of the objects that this worker removed."),
+		oldest:     gauge("oldest_state_timestamp_seconds", "Time of the first state that can be restored, as this worker saw it last; of several workers the highest holds."),
 	}
 	for _, c := range []prometheus.Collector{
 		m.passes, m.objects, m.bytes, m.transactions, m.resyncs, m.txid, m.synced, m.behind, m.spooled,
+		m.maintained, m.merged, m.written, m.expired, m.freed, m.oldest,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		m.Registry.MustRegister(c)
@@ -81,7 +92,34 @@ func (m *Metrics) Pass(database string, p PassNumbers) {
 	}
 }
 
-// Forget drops all that was told of database.
+// MaintenanceNumbers are what one run of maintenance has done.
+type MaintenanceNumbers struct {
+	Failed  bool
+	Merged  int
+	Written int64 // bytes of what was merged
+	Expired int
+	Freed   int64     // bytes of what has expired
+	Oldest  time.Time // of the first state that can be restored; zero: not known
+}
+
+// Maintained takes up one run of maintenance on database's replica. Forget does not drop
+// it: it is no matter of the host's.
+func (m *Metrics) Maintained(database string, n MaintenanceNumbers) {
+	outcome := "ok"
+	if n.Failed {
+		outcome = "failed"
+	}
+	m.maintained.WithLabelValues(database, outcome).Inc()
+	m.merged.WithLabelValues(database).Add(float64(n.Merged))
+	m.written.WithLabelValues(database).Add(float64(n.Written))
+	m.expired.WithLabelValues(database).Add(float64(n.Expired))
+	m.freed.WithLabelValues(database).Add(float64(n.Freed))
+	if !n.Oldest.IsZero() {
+		m.oldest.WithLabelValues(database).Set(float64(n.Oldest.UnixNano()) / 1e9)
+	}
+}
+
+// Forget drops all that was told of database by its host.
 func (m *Metrics) Forget(database string) {
 	of := prometheus.Labels{"database": database}
 	for _, c := range []*prometheus.CounterVec{m.passes, m.objects, m.bytes, m.transactions, m.resyncs} {

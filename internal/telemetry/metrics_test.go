@@ -10,6 +10,39 @@ import (
 	"github.com/holdfast-db/holdfast/internal/telemetry"
 )
 
+func TestMetricsAddUpMaintenance(t *testing.T) {
+	m := telemetry.NewMetrics()
+	m.Maintained("shop", telemetry.MaintenanceNumbers{Merged: 3, Written: 500, Expired: 20, Freed: 7000, Oldest: time.Unix(1700000000, 0)})
+	m.Maintained("shop", telemetry.MaintenanceNumbers{Failed: true, Merged: 1, Written: 50})
+	m.Forget("shop")
+	want := `
+# HELP holdfast_expired_object_bytes_total Bytes of the objects that this worker removed.
+# TYPE holdfast_expired_object_bytes_total counter
+holdfast_expired_object_bytes_total{database="shop"} 7000
+# HELP holdfast_expired_objects_total Objects that this worker removed.
+# TYPE holdfast_expired_objects_total counter
+holdfast_expired_objects_total{database="shop"} 20
+# HELP holdfast_maintenance_runs_total Runs of maintenance by this worker, by outcome: ok or failed.
+# TYPE holdfast_maintenance_runs_total counter
+holdfast_maintenance_runs_total{database="shop",outcome="failed"} 1
+holdfast_maintenance_runs_total{database="shop",outcome="ok"} 1
+# HELP holdfast_merged_object_bytes_total Bytes of the objects that this worker made of others.
+# TYPE holdfast_merged_object_bytes_total counter
+holdfast_merged_object_bytes_total{database="shop"} 550
+# HELP holdfast_merged_objects_total Objects that this worker made of others.
+# TYPE holdfast_merged_objects_total counter
+holdfast_merged_objects_total{database="shop"} 4
+# HELP holdfast_oldest_state_timestamp_seconds Time of the first state that can be restored, as this worker saw it last; of several workers the highest holds.
+# TYPE holdfast_oldest_state_timestamp_seconds gauge
+holdfast_oldest_state_timestamp_seconds{database="shop"} 1.7e+09
+`
+	err := testutil.GatherAndCompare(m.Registry, strings.NewReader(want), "holdfast_expired_object_bytes_total", "holdfast_expired_objects_total",
+		"holdfast_maintenance_runs_total", "holdfast_merged_object_bytes_total", "holdfast_merged_objects_total", "holdfast_oldest_state_timestamp_seconds")
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMetricsAddUpPasses(t *testing.T) {
 	m := telemetry.NewMetrics()
 	at := time.Unix(1700000000, 500_000_000)
