@@ -26,12 +26,14 @@ const TaskQueue = "holdfast"
 // has slots for it.
 const MaintenanceQueue = "holdfast-maintenance"
 
-// Names of signals. Pause, resume and wake take an optional Message.
+// Names of signals. Pause, resume and wake take an optional Message, pin and unpin a Pin.
 const (
 	SignalPause  = "pause"
 	SignalResume = "resume"
 	SignalWake   = "wake"
 	SignalReport = activities.SignalReport
+	SignalPin    = "pin"   // Pin
+	SignalUnpin  = "unpin" // Pin, of which only the id counts
 )
 
 // Names of updates, with what they take and return.
@@ -73,6 +75,7 @@ const (
 	ErrStopping             = "Stopping"             // being stopped
 	ErrHostOffline          = "HostOffline"          // nobody took the task
 	ErrContinueAsNewPending = "ContinueAsNewPending" // send it again at once: see RetryLater
+	ErrNoMaintainer         = "NoMaintainer"         // nobody took a Maintain; of a Problem alone
 )
 
 // RetryLater tells whether err is a refusal that only means "not this moment":
@@ -122,6 +125,11 @@ type Input struct {
 	MaxWindows          int    `json:"max_windows,omitempty"`           // of one run; 0 for the default
 	Wait                bool   `json:"wait,omitempty"`                  // somebody waits: a store that cannot be reached is refused, too
 	State               *State `json:"state,omitempty"`
+
+	// Maintain has the replica maintained. Runs that were begun by earlier versions do not
+	// have it, as their histories know nothing of maintenance; the runs after them do.
+	Maintain bool `json:"maintain,omitempty"`
+	Pace     Pace `json:"pace,omitzero"`
 }
 
 // Message goes with pause, resume, wake and sync. All of it is optional; signals
@@ -235,4 +243,8 @@ type Status struct {
 	Windows  int      `json:"windows"` // begun, over all runs
 	Runs     int      `json:"runs"`    // of the workflow: one more than it continued as new
 	Handled  Handled  `json:"handled"`
+
+	Maintenance Maintenance `json:"maintenance,omitzero"`
+	Maintaining time.Time   `json:"maintaining,omitzero"` // since when a run is under way, or waits for a worker
+	Pins        []Pin       `json:"pins,omitempty"`
 }

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 
@@ -30,6 +32,8 @@ func (r *replication) listen(ctx workflow.Context) {
 		{name: SignalWake, handle: r.onWake},
 		{name: SignalResume, handle: r.onResume},
 		{name: SignalPause, handle: r.onPause},
+		{name: SignalPin, handle: r.onPin},
+		{name: SignalUnpin, handle: r.onUnpin},
 	} {
 		s.channel = workflow.GetSignalChannel(ctx, s.name)
 		r.inbox.slots = append(r.inbox.slots, s)
@@ -142,8 +146,9 @@ func (r *replication) onReport(ctx workflow.Context, payload converter.RawValue)
 func (r *replication) pause(m Message) { r.st.Paused, r.st.PauseReason = true, m.Reason }
 
 // resume goes on at once, whatever kept the database: a pause, a backoff, or a
-// problem that waited for a person.
+// problem that waited for a person. Maintenance that failed is tried again, too.
 func (r *replication) resume() {
 	r.st.Paused, r.st.PauseReason, r.st.Attention, r.nudged = false, "", false, true
 	r.st.Parked, r.st.PauseTold = false, false
+	r.st.Maintenance.Failures, r.st.Maintenance.Rest = 0, time.Time{}
 }

@@ -104,6 +104,49 @@ func releaseOptions(ctx workflow.Context, host string) workflow.Context {
 	return control(ctx, host, "close the database", 5*time.Minute, 3)
 }
 
+// maintainerWaits is how long a run of maintenance waits for a worker. A thousand
+// databases that begin together wait for each other for an hour or two; beyond that
+// somebody has to know.
+const maintainerWaits = 6 * time.Hour
+
+// maintainLimit bounds one run. Heartbeats tell whether it is alive; the snapshot of a
+// database of a terabyte takes half a day.
+const maintainLimit = 24 * time.Hour
+
+// stoppedRests is how long nothing is begun after a run that its worker's end, or
+// somebody else, has cut short: that worker needs a moment to stop asking for tasks.
+const stoppedRests = 10 * time.Second
+
+// maintainOptions are those of Maintain. Three tries, within a minute or so, are for what
+// passes by itself, a lost worker included; what stays is for the workflow to know of,
+// which tries again by maintenanceBackoff. A cancellation is not waited for: what still
+// happens until the worker hears of it is right, and the next run does not mind it.
+func maintainOptions(ctx workflow.Context, s Settings, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              MaintenanceQueue,
+		Summary:                summary,
+		ScheduleToStartTimeout: maintainerWaits,
+		StartToCloseTimeout:    maintainLimit,
+		HeartbeatTimeout:       s.Heartbeat,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    10 * time.Second,
+			BackoffCoefficient: 3,
+			MaximumAttempts:    3,
+		},
+	})
+}
+
+// maintenanceBackoff is the wait after the failures-th consecutive failure of
+// maintenance: from a quarter of an hour up to six hours. Nothing is lost by waiting, and
+// whoever puts right what was wrong can say so with a resume.
+func maintenanceBackoff(failures int) time.Duration {
+	wait := 15 * time.Minute
+	for n := 1; n < failures && wait < 6*time.Hour; n++ {
+		wait *= 2
+	}
+	return min(wait, 6*time.Hour)
+}
+
 // control are the options of anything short on a host's control queue.
 func control(ctx workflow.Context, host, summary string, limit time.Duration, attempts int32) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{

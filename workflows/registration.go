@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -133,6 +134,12 @@ func (r *replication) adopt(ctx workflow.Context, want Spec) {
 	if !sameReplica(r.st.Spec, want) {
 		r.st.Progress = activities.Progress{}
 		r.st.Synced = false
+		r.st.Maintenance, r.st.Pins = Maintenance{}, nil
+		r.outdate()
+	}
+	if !r.st.Spec.Settings.sameRetention(want.Settings) {
+		r.st.Maintenance.Due, r.st.Maintenance.Rest = true, time.Time{}
+		r.outdate()
 	}
 	moved := !samePlace(r.st.Spec, want) || !sameReplica(r.st.Spec, want)
 	r.st.Spec = want

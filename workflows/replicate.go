@@ -48,12 +48,13 @@ type replication struct {
 	windows   int // of this run that have ended
 	window    int // number of the window under way, 0 for none
 	reported  *failing
-	nudged    bool // go on now, whatever there is to wait for
-	roused    bool // the window under way was told of a change, so that it cannot have seen all
-	telling   bool // the host is being told of a pause
-	forgiven  bool // a pass beside the window has taken back its failures
-	holds     int  // handlers that want no window to begin
-	drained   bool // the run is about to end, so nobody may be let in
+	nudged    bool     // go on now, whatever there is to wait for
+	roused    bool     // the window under way was told of a change, so that it cannot have seen all
+	telling   bool     // the host is being told of a pause
+	forgiven  bool     // a pass beside the window has taken back its failures
+	keeping   *keeping // the run of maintenance under way
+	holds     int      // handlers that want no window to begin
+	drained   bool     // the run is about to end, so nobody may be let in
 	refusal   error
 	stop      *stopping
 }
@@ -72,6 +73,7 @@ func begin(ctx workflow.Context, in Input) (*replication, error) {
 	r := &replication{ctx: ctx, in: in, log: workflow.GetLogger(ctx), cancelled: func() bool { return outer.Err() != nil }}
 	if in.State != nil {
 		r.st = *in.State
+		r.st.Spec.Settings = r.st.Spec.Settings.filled() // what a later version has added, too
 	} else {
 		r.st = State{Spec: in.Spec, Writer: mint(ctx), Phase: Starting, Since: workflow.Now(ctx)} // as StartOptions says
 	}
@@ -80,6 +82,9 @@ func begin(ctx workflow.Context, in Input) (*replication, error) {
 		return nil, err
 	}
 	r.listen(ctx)
+	if in.Maintain {
+		workflow.GoNamed(ctx, "maintenance", r.maintain)
+	}
 	return r, nil
 }
 
@@ -177,9 +182,14 @@ func (r *replication) mustYield() bool {
 
 // dueForNewRun tells whether the history has grown long enough. It is decided
 // between windows; the server's suggestion ends a window for it, so that it
-// does not keep people waiting.
+// does not keep people waiting. A run of maintenance may come to its end first, for as
+// many windows again; with the suggestion, it is made again by the next run.
 func (r *replication) dueForNewRun() bool {
-	return r.windows >= r.in.MaxWindows || workflow.GetInfo(r.ctx).GetContinueAsNewSuggested()
+	most := r.in.MaxWindows
+	if r.keeping != nil {
+		most *= 2
+	}
+	return r.window == 0 && r.windows >= most || workflow.GetInfo(r.ctx).GetContinueAsNewSuggested()
 }
 
 // drain waits until no message is left that the end of the run would lose, and
@@ -200,7 +210,7 @@ func (r *replication) quiet(ctx workflow.Context) bool {
 // successor is the input of the next run.
 func (r *replication) successor() Input {
 	in := r.in
-	in.Spec, in.State = r.st.Spec, &r.st
+	in.Spec, in.State, in.Maintain = r.st.Spec, &r.st, true
 	return in
 }
 

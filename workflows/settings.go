@@ -22,6 +22,10 @@ type Settings struct {
 	IdleAfter   time.Duration // without a commit, after which the database is parked; below 0 for never
 	ColdAfter   time.Duration // without a commit, after which a parked one is closed; below 0 for never
 	Autonomy    time.Duration // for which the host goes on while the service is away; below 0 for never
+
+	Retention    time.Duration // states of this age can be restored
+	Level0       time.Duration // for this long, the state after each put
+	StoreExpires bool          // the store's own rules remove what has expired; Holdfast removes nothing
 }
 
 // DefaultSettings are for a database that matters.
@@ -35,6 +39,8 @@ func DefaultSettings() Settings {
 		IdleAfter:   5 * time.Minute,
 		ColdAfter:   time.Hour,
 		Autonomy:    24 * time.Hour,
+		Retention:   7 * 24 * time.Hour,
+		Level0:      time.Hour,
 	}
 }
 
@@ -47,6 +53,7 @@ func (s Settings) filled() Settings {
 	for _, f := range []struct{ have, want *time.Duration }{
 		{&s.Heartbeat, &d.Heartbeat}, {&s.BackoffCap, &d.BackoffCap}, {&s.HostTimeout, &d.HostTimeout},
 		{&s.IdleAfter, &d.IdleAfter}, {&s.ColdAfter, &d.ColdAfter}, {&s.Autonomy, &d.Autonomy},
+		{&s.Retention, &d.Retention}, {&s.Level0, &d.Level0},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.want
@@ -67,6 +74,8 @@ func (s Settings) Validate() error {
 		{"heartbeat", s.Heartbeat, time.Second},
 		{"backoff cap", s.BackoffCap, time.Second},
 		{"host timeout", s.HostTimeout, time.Second},
+		{"retention of each put (level0)", s.Level0, activities.LeastLevel0},
+		{"retention window", s.Retention, s.Level0},
 	} {
 		if f.have < f.least {
 			return fmt.Errorf("%s: got %s, want %s or more", f.name, f.have, f.least)
@@ -91,6 +100,11 @@ func (s Settings) rules() activities.Rules {
 // orNever is d for a host, for which 0 is never.
 func orNever(d time.Duration) activities.Duration { return activities.Duration(max(0, d)) }
 
+// sameRetention tells whether t keeps what s keeps.
+func (s Settings) sameRetention(t Settings) bool {
+	return s.Retention == t.Retention && s.Level0 == t.Level0 && s.StoreExpires == t.StoreExpires
+}
+
 // length is how long a window is: one pass, where more would not fit.
 func (s Settings) length() time.Duration {
 	if s.Window <= s.Interval {
@@ -111,6 +125,10 @@ type settingsText struct {
 	IdleAfter   activities.Duration  `json:"idle_after,omitempty"`
 	ColdAfter   activities.Duration  `json:"cold_after,omitempty"`
 	Autonomy    activities.Duration  `json:"autonomy,omitempty"`
+
+	Retention    activities.Duration `json:"retention_window,omitempty"`
+	Level0       activities.Duration `json:"retention_level0,omitempty"`
+	StoreExpires bool                `json:"retention_store,omitempty"`
 }
 
 // MarshalJSON writes durations as text, like "1s".
@@ -120,7 +138,8 @@ func (s Settings) MarshalJSON() ([]byte, error) {
 		Interval: &interval, Window: &window, Heartbeat: activities.Duration(s.Heartbeat),
 		BackoffCap: activities.Duration(s.BackoffCap), HostTimeout: activities.Duration(s.HostTimeout), WALLimit: s.WALLimit,
 		Scrub: activities.Duration(s.Scrub), IdleAfter: activities.Duration(s.IdleAfter), ColdAfter: activities.Duration(s.ColdAfter),
-		Autonomy: activities.Duration(s.Autonomy),
+		Autonomy:  activities.Duration(s.Autonomy),
+		Retention: activities.Duration(s.Retention), Level0: activities.Duration(s.Level0), StoreExpires: s.StoreExpires,
 	})
 }
 
@@ -136,7 +155,8 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 		Interval: d.Interval, Window: d.Window, Heartbeat: time.Duration(t.Heartbeat),
 		BackoffCap: time.Duration(t.BackoffCap), HostTimeout: time.Duration(t.HostTimeout), WALLimit: t.WALLimit,
 		Scrub: time.Duration(t.Scrub), IdleAfter: time.Duration(t.IdleAfter), ColdAfter: time.Duration(t.ColdAfter),
-		Autonomy: time.Duration(t.Autonomy),
+		Autonomy:  time.Duration(t.Autonomy),
+		Retention: time.Duration(t.Retention), Level0: time.Duration(t.Level0), StoreExpires: t.StoreExpires,
 	}
 	if t.Interval != nil {
 		s.Interval = time.Duration(*t.Interval)

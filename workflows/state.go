@@ -30,6 +30,8 @@ type State struct {
 	Handled     Handled             `json:"handled"`
 	Phase       Phase               `json:"phase"`
 	Since       time.Time           `json:"since,omitzero"`
+	Maintenance Maintenance         `json:"maintenance,omitzero"`
+	Pins        []Pin               `json:"pins,omitempty"`
 }
 
 // Problem is the last failure, for people.

@@ -75,7 +75,15 @@ func (r *replication) status() Status {
 		Failures: r.failures(), Problem: r.problem(), NextAttempt: r.nextAttempt(),
 		Progress: r.st.Progress, CleanUps: r.st.CleanUps,
 		Windows: r.st.Windows, Runs: r.st.Runs, Handled: r.st.Handled,
+		Maintenance: r.st.Maintenance, Maintaining: r.maintainingSince(), Pins: r.st.Pins,
 	}
+}
+
+func (r *replication) maintainingSince() time.Time {
+	if r.keeping == nil {
+		return time.Time{}
+	}
+	return r.keeping.since
 }
 
 // nextAttempt is when the workflow's own timer ends, zero when none runs.
@@ -125,10 +133,29 @@ func (s Status) Markdown() string {
 	if f := s.CleanUps.Folded; f != nil {
 		line("- given up for want of disk space: the states from **%s** until **%s** one by one; what they led to is kept", stamp(f.From), stamp(f.Until))
 	}
+	s.maintenance(line)
 	line("- windows: %d; the numbers are those of the last one's end, a running one's heartbeat knows more", s.Windows)
 	line("- database: %s on host %s", s.Path, s.Host)
 	line("- replica: %s; `holdfast restore %s -o FILE` puts it back", s.Replica, s.Replica)
 	return b.String()
+}
+
+// maintenance says what is kept, and how the last run went.
+func (s Status) maintenance(line func(format string, args ...any)) {
+	m := s.Maintenance
+	if m.Runs > 0 {
+		line("- restorable from **%s** on; the window is %s, and each put of the last %s is a state", stamp(m.Oldest), s.Settings.Retention, s.Settings.Level0)
+		line("- maintained at %s: %d objects made of others, %d removed; %d objects, %d bytes are there", stamp(m.Ended), m.Last.Merged, m.Last.Expired, m.Objects, m.Bytes)
+	}
+	if m.Problem != nil {
+		line("- **maintenance**: %s at %s: %s", m.Problem.Type, stamp(m.Problem.At), oneLine(m.Problem.Message))
+	}
+	if !s.Maintaining.IsZero() {
+		line("- maintenance is under way, or waits for a worker, since %s", stamp(s.Maintaining))
+	}
+	if len(s.Pins) > 0 {
+		line("- %d restores under way keep what they read", len(s.Pins))
+	}
 }
 
 func stamp(t time.Time) string {

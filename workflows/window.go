@@ -277,7 +277,9 @@ func (r *replication) cleanUp(ctx workflow.Context) {
 
 // progressed takes up what a window or a pass reached.
 func (r *replication) progressed(p activities.Progress) {
+	before := r.st.Progress.TXID
 	r.st.Progress = r.st.Progress.After(p)
+	r.st.Maintenance.heard(before, r.st.Progress.TXID, workflow.Now(r.ctx))
 	if p.Writer != "" {
 		r.st.Writer = p.Writer
 	}

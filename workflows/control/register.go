@@ -60,7 +60,7 @@ func (c *Registrar) Register(ctx context.Context, r workflows.Registration) (Reg
 	if err != nil {
 		return Registered{}, err
 	}
-	in := workflows.Input{Spec: r.Spec, UseSearchAttributes: c.searchAttributes, Wait: r.Wait}
+	in := workflows.Input{Spec: r.Spec, UseSearchAttributes: c.searchAttributes, Wait: r.Wait, Maintain: true}
 	res := Registered{New: !known}
 	err = again(ctx, func() error {
 		handle, err := c.updateWithStart(ctx, in, r)
