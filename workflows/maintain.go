@@ -64,11 +64,20 @@ func (r *replication) maintenanceIsDue(ctx workflow.Context) bool {
 	return ok && !at.After(workflow.Now(ctx)) && r.maintainable()
 }
 
-// unclocked tells whether a run will be due, and no window is going to end before.
+// clockSlack is how much later than it is due a run may begin for want of a window's end:
+// as much as between two ends of windows, by default.
+const clockSlack = 10 * time.Minute
+
+// unclocked tells whether a run will be due, and no window is going to end by then.
 func (r *replication) unclocked() bool {
-	_, ok := r.maintenanceDue()
-	windows := !r.blocked() && (r.window == 0 || !r.failing())
-	return ok && r.maintainable() && !windows
+	at, ok := r.maintenanceDue()
+	if !ok || !r.maintainable() {
+		return false
+	}
+	if r.window != 0 {
+		return r.failing() || r.blocked()
+	}
+	return r.blocked() || r.st.NotBefore.After(at.Add(clockSlack))
 }
 
 // maintainable tells whether the replica is this workflow's to maintain: there is one, it
