@@ -45,6 +45,7 @@ type view struct {
 	Interval     float64      `json:"interval_seconds"`
 	Window       float64      `json:"window_seconds"`
 	Workflow     string       `json:"workflow_id"`
+	Retention    *keptView    `json:"retention,omitempty"` // absent where no worker has answered
 }
 
 // spanView is a stretch of time.
@@ -69,6 +70,9 @@ func see(s control.Status, now time.Time) view {
 		Resyncs: s.Resyncs, ResyncReason: s.ResyncReason, Failures: s.Failures, NextAttempt: instant(s.NextAttempt),
 		CleanUps: s.CleanUps.Count, Interval: s.Settings.Interval.Seconds(), Window: s.Settings.Window.Seconds(),
 		Workflow: workflows.WorkflowID(s.Name),
+	}
+	if s.Answering {
+		v.Retention = seeKept(s)
 	}
 	if f := s.CleanUps.Folded; f != nil {
 		v.GivenUp = &spanView{From: instant(f.From), Until: instant(f.Until)}
@@ -109,6 +113,9 @@ func (v view) text(w io.Writer) {
 	line("replica", "%s", orDash(v.Replica))
 	if v.TXID != nil {
 		v.progress(line)
+	}
+	if v.Retention != nil {
+		v.Retention.text(line)
 	}
 	v.troubles(line)
 	line("workflow", "%s", v.Workflow)
