@@ -167,15 +167,21 @@ type site struct {
 
 // newSite connects and starts the workflow and control workers; the sync worker
 // is the test's to start.
-func newSite(t *testing.T, h *liveHost) *site {
+func newSite(t *testing.T, h *liveHost) *site { return newSiteIn(t, h, "") }
+
+// newSiteIn is newSite in a namespace; an empty one is that which all tests share.
+func newSiteIn(t *testing.T, h *liveHost, namespace string) *site {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs the stack")
 	}
 	log := newLog(t)
-	c, err := client.Dial(client.Options{HostPort: stack.Start(t).Temporal, Logger: log, Identity: "test"})
+	c, err := client.Dial(client.Options{HostPort: stack.Start(t).Temporal, Logger: log, Identity: "test", Namespace: namespace})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if namespace != "" {
+		mustMake(t, c, namespace)
 	}
 	t.Cleanup(c.Close)
 	s := &site{t: t, c: c, h: h, handled: log.handled, in: workflows.Input{Spec: spec()}}

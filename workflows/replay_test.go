@@ -19,7 +19,12 @@ import (
 	"github.com/holdfast-db/holdfast/workflows"
 )
 
-var record = flag.Bool("record", false, "record testdata/replay anew, before it is replayed")
+var record = flag.String("record", "", "record a history in testdata/replay anew, before all are replayed: life, refused, plain or maintained")
+
+// recorders make the histories. See the README beside them.
+var recorders = map[string]func(t *testing.T){
+	"life": recordLife, "refused": recordRefusal, "plain": recordPlain, "maintained": recordMaintained,
+}
 
 const recorded = "testdata/replay"
 
@@ -46,8 +51,8 @@ func mustReplay(t *testing.T, h *historypb.History) {
 // TestReplay holds the code to the decisions that earlier versions recorded:
 // workflows that run when a worker is replaced must go on.
 func TestReplay(t *testing.T) {
-	if *record {
-		recordAll(t)
+	if *record != "" {
+		recorders[*record](t)
 	}
 	files, err := filepath.Glob(filepath.Join(recorded, "*.json"))
 	if err != nil || len(files) == 0 {
@@ -60,13 +65,6 @@ func TestReplay(t *testing.T) {
 			}
 		})
 	}
-}
-
-// recordAll makes all histories anew. See the README beside them.
-func recordAll(t *testing.T) {
-	recordLife(t)
-	recordRefusal(t)
-	recordPlain(t)
 }
 
 // save writes the histories of all runs, the oldest first.
