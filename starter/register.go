@@ -95,7 +95,8 @@ func (a *app) spec(c *cobra.Command, r registering, path string) (workflows.Spec
 	return spec, nil
 }
 
-// following is how the configuration says that databases are followed.
+// following is how the configuration says that databases are followed. What is kept of
+// their past has the defaults of package workflows.
 func following(c config.Config) workflows.Settings {
 	return workflows.Settings{
 		Interval: c.Sync.Interval, Window: c.Sync.Window, Heartbeat: c.Sync.Heartbeat,

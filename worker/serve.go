@@ -67,7 +67,7 @@ func serve(ctx context.Context, w world, s settings) error {
 	if err != nil {
 		return err
 	}
-	replicas := &activities.ReplicaActivities{Open: opener(s.credentials), Log: logger, Maintained: observer{metrics}.Maintained}
+	replicas := &activities.ReplicaActivities{Open: opener(s.janitor()), Log: logger, Maintained: observer{metrics}.Maintained}
 	failure := attended(ctx, w, logger, handler, s, plane{h, attend, replicas})
 	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()

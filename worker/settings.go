@@ -75,7 +75,8 @@ func stateRoot(w world, configured string) (string, error) {
 	return "", errors.New("no place for the worker's state: there is no home directory; set state-dir")
 }
 
-// following is how the configuration says that databases are followed.
+// following is how the configuration says that databases are followed. What is kept of
+// their past has the defaults of package workflows.
 func following(c config.Config) workflows.Settings {
 	return workflows.Settings{
 		Interval: c.Sync.Interval, Window: c.Sync.Window, Heartbeat: c.Sync.Heartbeat,
@@ -83,6 +84,10 @@ func following(c config.Config) workflows.Settings {
 		IdleAfter: config.OrNever(c.Sync.IdleAfter), ColdAfter: config.OrNever(c.Sync.ColdAfter), Autonomy: config.OrNever(c.Sync.Autonomy),
 	}
 }
+
+// janitor are the credentials with which replicas are maintained: they have to be allowed
+// to delete.
+func (s settings) janitor() driver.Credentials { return s.credentials }
 
 // lookup is os.LookupEnv over a list.
 func lookup(environ []string) func(string) (string, bool) {

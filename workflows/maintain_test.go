@@ -186,7 +186,7 @@ func TestAPausedDatabaseIsMaintainedToItsEnd(t *testing.T) {
 	if n := len(f.attempts); n != 3 {
 		t.Errorf("%d windows, want 3", n)
 	}
-	want := []time.Duration{time.Hour, 9*time.Hour + 120*time.Second, 18*time.Hour}
+	want := []time.Duration{time.Hour, 9*time.Hour + 120*time.Second, 18 * time.Hour}
 	for i, got := range since(begin, m.begun) {
 		if (got - want[i]).Abs() > 10*time.Minute {
 			t.Errorf("run %d after %v, want %v", i, got, want[i])
@@ -415,28 +415,50 @@ func TestAPinReachesTheRunUnderWay(t *testing.T) {
 	}
 }
 
-// What a pin kept goes when it ends, though nothing is put any more.
+// What a pin kept goes when it ends, by itself or because it is taken back, though nothing
+// is put any more.
 func TestWhatAPinKeptExpiresAfterIt(t *testing.T) {
+	for _, row := range []struct {
+		unpin time.Duration
+		want  time.Duration // at least, and at most an hour and an eighth of its age later
+	}{{30 * 24 * time.Hour, 24 * time.Hour}, {2 * time.Hour, 2 * time.Hour}} {
+		f := &fakeHost{}
+		in := minute()
+		in.Maintain = true
+		env, m := newMaintained(t, f, 600, in)
+		begin := env.Now()
+		at(env, 0, func() { env.SignalWorkflow(workflows.SignalPin, workflows.Pin{ID: "a"}) })
+		at(env, 30*time.Second, func() { env.SignalWorkflow(workflows.SignalPause, nil) })
+		at(env, row.unpin, func() { env.SignalWorkflow(workflows.SignalUnpin, workflows.Pin{ID: "a"}) })
+		endAfter(env, 30*24*time.Hour)
+		start(env, in)
+		var pins []int
+		for _, in := range m.inputs {
+			pins = append(pins, len(in.Pins))
+		}
+		got := since(begin, m.begun)
+		if !slices.Equal(pins, []int{1, 0}) || got[1] < row.want || got[1] > row.want*9/8+time.Hour {
+			t.Errorf("taken back after %v: runs at %v with %v pins, want one beside the pin and one after it", row.unpin, got, pins)
+		}
+	}
+}
+
+// A state that an earlier version handed on knows no retention; what has its defaults is
+// registered just so.
+func TestARegistrationIsTheSameAfterAnEarlierVersion(t *testing.T) {
 	f := &fakeHost{}
 	in := minute()
-	in.Maintain = true
-	env, m := newMaintained(t, f, 600, in)
-	begin := env.Now()
-	env.RegisterDelayedCallback(func() {
-		env.SignalWorkflow(workflows.SignalPause, nil)
-	}, 30*time.Second)
-	at(env, 0, func() { env.SignalWorkflow(workflows.SignalPin, workflows.Pin{ID: "a"}) })
-	endAfter(env, 30*24*time.Hour)
-	f.sync = func(context.Context, host.Window, func(host.Progress)) (host.Result, error) {
-		return host.Result{Reason: host.WindowOver, Progress: host.Progress{Passes: 1, TXID: 600}}, nil
-	}
+	in.MaxWindows = 1
+	env, _ := newMaintained(t, f, 1, in)
 	start(env, in)
-	var pins []int
-	for _, in := range m.inputs {
-		pins = append(pins, len(in.Pins))
-	}
-	if got := since(begin, m.begun); !slices.Equal(pins, []int{1, 0}) || got[1] < 25*time.Hour || got[1] > 28*time.Hour {
-		t.Errorf("runs at %v with %v pins, want one beside the pin and one after its day", got, pins)
+	next := mustSuccessor(t, env)
+	next.State.Spec.Settings.Retention, next.State.Spec.Settings.Level0 = 0, 0
+	env, _ = newMaintained(t, f, 1, next)
+	var a *answer
+	at(env, 10*time.Second, func() { a = send(env, workflows.UpdateRegister, "r", workflows.Registration{Spec: in.Spec}) })
+	start(env, next)
+	if res, is := a.value.(workflows.Registered); !is || res.Changed || res.Status.Settings.Retention != 168*time.Hour {
+		t.Errorf("got %+v", a)
 	}
 }
 

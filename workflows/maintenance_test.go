@@ -40,8 +40,8 @@ func TestWhenMaintenanceIsDue(t *testing.T) {
 		{"one put too few waits", with(func(m *workflows.Maintenance) { m.Grown = ago(time.Minute) }), 1511, 59 * time.Minute},
 		{"something expires", with(func(m *workflows.Maintenance) { m.Next = epoch.Add(time.Hour) }), 1000, 2 * time.Hour},
 		{"something has expired, but just now there was a run", with(func(m *workflows.Maintenance) { m.Next = ago(time.Hour) }), 1000, 55 * time.Minute},
-		{"what is old has time", with(func(m *workflows.Maintenance) { m.Next, m.Shipped = epoch.Add(8*time.Hour), ago(32 * time.Hour) }), 1000, 13 * time.Hour},
-		{"what expires before the puts are due", with(func(m *workflows.Maintenance) { m.Grown, m.Next = epoch, ago(30 * time.Minute) }), 1001, 55 * time.Minute},
+		{"what is old has time", with(func(m *workflows.Maintenance) { m.Next, m.Shipped = epoch.Add(8*time.Hour), ago(32*time.Hour) }), 1000, 13 * time.Hour},
+		{"what expires before the puts are due", with(func(m *workflows.Maintenance) { m.Grown, m.Next = epoch, ago(30*time.Minute) }), 1001, 55 * time.Minute},
 		{"a failure makes it wait", with(func(m *workflows.Maintenance) { m.Rest = epoch.Add(40 * time.Minute) }), 9000, 40 * time.Minute},
 		{"another retention is wanted", with(func(m *workflows.Maintenance) { m.Due = true }), 1000, 0},
 		{"a replica that was begun anew", with(func(m *workflows.Maintenance) { m.Grown = epoch }), 7, time.Hour},
@@ -155,6 +155,10 @@ func (k *kept) look(before ltx.TXID) {
 	if at, ok := workflows.Due(k.m, k.head, k.pace); ok && !at.After(k.now) {
 		k.run()
 	}
+}
+
+// mustBeInTime fails when something stays for longer than was promised that nothing needs.
+func (k *kept) mustBeInTime() {
 	for _, r := range plan.Retention(k.files, k.policy, nil, k.now) {
 		since, known := k.expired[r.File]
 		if !known {
@@ -183,6 +187,7 @@ func TestMaintenanceFollowsPutsAndEnds(t *testing.T) {
 				k.put(time.Second, per)
 				k.now = begun.Add(window)
 				k.look(before)
+				k.mustBeInTime()
 			}
 		}
 		active := len(k.runs)
@@ -191,6 +196,7 @@ func TestMaintenanceFollowsPutsAndEnds(t *testing.T) {
 				t.Fatalf("it was maintained %d times since the last put, and is due again at %v; %+v", len(k.runs)-active, at, k.m)
 			}
 			k.look(k.head)
+			k.mustBeInTime()
 		}
 		most = max(most, len(k.runs)-active)
 		for i := 1; i < len(k.runs); i++ {
@@ -203,6 +209,42 @@ func TestMaintenanceFollowsPutsAndEnds(t *testing.T) {
 		}
 	})
 	t.Logf("after the last put there were %d runs at most", most)
+}
+
+// TestRunsADay counts what docs/operations.md says: with steady puts, by plan's own
+// decisions.
+func TestRunsADay(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		every time.Duration // between puts
+		after time.Duration // which the day, or its part, begins
+		part  int           // of a day
+		want  int           // runs a day
+	}{
+		{"a put a second", time.Second, 0, 4, 72},
+		{"a put a minute", time.Minute, 48 * time.Hour, 1, 22},
+		{"a put in ten minutes", 10 * time.Minute, 144 * time.Hour, 1, 21},
+		{"a put in six hours", 6 * time.Hour, 240 * time.Hour, 1, 5},
+	} {
+		k := &kept{now: epoch, policy: plan.Policy{Window: 7 * 24 * time.Hour, Level0: time.Hour}}
+		k.pace = workflows.Filled(workflows.Pace{}, k.policy.Level0)
+		last := 0
+		for next := epoch; k.now.Before(epoch.Add(row.after + 24*time.Hour/time.Duration(row.part))); {
+			before, runs := k.head, len(k.runs)
+			k.now = k.now.Add(window)
+			for ; !next.After(k.now); next = next.Add(row.every) {
+				k.head++
+				k.files = append(k.files, plan.File{Min: k.head, Max: k.head, Size: 1, Created: next})
+			}
+			k.look(before)
+			if k.now.After(epoch.Add(row.after)) {
+				last += len(k.runs) - runs
+			}
+		}
+		if got := last * row.part; got != row.want {
+			t.Errorf("%s: %d runs a day, want %d", row.name, got, row.want)
+		}
+	}
 }
 
 // TestNoPutIsForgottenSoonerThanAHostMayNeedIt keeps the two ends of the rule together.
