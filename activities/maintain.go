@@ -170,7 +170,7 @@ func look(ctx context.Context, source *replica.Replica, in MaintainInput, res *M
 	}
 	pins := plan.Pinned(files, in.targets())
 	res.Left = len(plan.Retention(files, in.policy(), pins, now))
-	res.Next, _ = plan.Expiry(files, in.policy(), pins, now)
+	res.Next, _ = plan.NextRemoval(files, in.policy(), pins, now)
 	return nil
 }
 

@@ -144,7 +144,7 @@ func (k *kept) run() {
 		}
 	}
 	res.Left = len(plan.Retention(k.files, k.policy, nil, k.now))
-	res.Next, _ = plan.Expiry(k.files, k.policy, nil, k.now)
+	res.Next, _ = plan.NextRemoval(k.files, k.policy, nil, k.now)
 	workflows.Ended(&k.m, k.now, k.now, k.head, k.head, res, time.Time{})
 	k.runs = append(k.runs, k.now)
 }

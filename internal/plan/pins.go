@@ -46,9 +46,9 @@ func (t Target) end(files []File) (end ltx.TXID) {
 	return end
 }
 
-// Expiry returns the first instant after now at which Retention has more to remove than
+// NextRemoval returns the first instant after now at which Retention has more to remove than
 // at now, when nothing is put or merged until then. ok is false when that never comes.
-func Expiry(files []File, p Policy, pins []File, now time.Time) (at time.Time, ok bool) {
+func NextRemoval(files []File, p Policy, pins []File, now time.Time) (at time.Time, ok bool) {
 	ages := []time.Duration{p.Window}
 	for level := range SnapshotLevel {
 		ages = append(ages, p.grain(level))

@@ -95,7 +95,7 @@ func TestPinsAreNoMoreThanNeeded(t *testing.T) {
 
 // Law: before that instant nothing more goes, from it on something does. Where none is
 // named, nothing ever goes.
-func TestExpiryIsWhenMoreGoes(t *testing.T) {
+func TestNextRemovalIsWhenMoreGoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHistory(t)
 		h.live(nil)
@@ -103,7 +103,7 @@ func TestExpiryIsWhenMoreGoes(t *testing.T) {
 		files := slices.Collect(maps.Keys(h.files))
 		goes := func(now time.Time) int { return len(plan.Retention(files, h.policy, nil, now)) }
 		have, end := goes(h.now), h.now.Add(2*h.policy.Window)
-		at, ok := plan.Expiry(files, h.policy, nil, h.now)
+		at, ok := plan.NextRemoval(files, h.policy, nil, h.now)
 		if !ok {
 			at = end
 		}
