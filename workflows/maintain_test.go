@@ -210,6 +210,14 @@ func TestWhatIsNotMaintained(t *testing.T) {
 				return host.Result{Reason: host.WindowOver, Progress: host.Progress{Passes: 1}}, nil
 			}
 		}, 0},
+		{"one of which only its head is known", func(env *testsuite.TestWorkflowEnvironment, f *fakeHost, _ *workflows.Input) {
+			f.sync = func(context.Context, host.Window, func(host.Progress)) (host.Result, error) {
+				return host.Result{}, net
+			}
+			at(env, 90*time.Second, func() {
+				env.SignalWorkflow(workflows.SignalReport, activities.Report{Window: 1, Failures: 1, Type: activities.StoreUnavailable, TXID: 9000})
+			})
+		}, 0},
 		{"one that was stopped", func(env *testsuite.TestWorkflowEnvironment, _ *fakeHost, _ *workflows.Input) {
 			at(env, 5*time.Minute, func() { send(env, workflows.UpdateStop, "s", workflows.StopRequest{}) })
 		}, 1},
@@ -245,6 +253,26 @@ func TestWhatIsNotMaintained(t *testing.T) {
 				t.Errorf("%d runs at %v, want %d", len(m.begun), since(m.begun[0], m.begun), row.runs)
 			}
 		})
+	}
+}
+
+// A final pass may take long; no run begins beside it.
+func TestNoMaintenanceBeginsWhileADatabaseIsStopped(t *testing.T) {
+	f := &fakeHost{}
+	in := minute()
+	in.Maintain = true
+	env, m := newMaintained(t, f, 600, in)
+	env.OnActivity(activities.NameSyncOnce, anything, anything).Return((&activities.HostActivities{Host: f}).SyncOnce).
+		AfterFn(func() time.Duration {
+			if len(f.attempts) == 0 { // the check of a new database
+				return 0
+			}
+			return time.Hour
+		})
+	at(env, 150*time.Second, func() { send(env, workflows.UpdateStop, "s", workflows.StopRequest{}) })
+	start(env, in)
+	if len(m.begun) != 1 || len(f.attempts) != 3 {
+		t.Errorf("%d runs, want that of the first window alone; %d windows", len(m.begun), len(f.attempts))
 	}
 }
 
