@@ -120,3 +120,18 @@ func TestNextRemovalIsWhenMoreGoes(t *testing.T) {
 		}
 	})
 }
+
+func TestNextRemovalOfASingleFile(t *testing.T) {
+	files := []plan.File{
+		{Level: plan.SnapshotLevel, Min: 1, Max: 1, Size: 1, Created: at(0)},
+		{Min: 1, Max: 1, Size: 1, Created: at(0)},
+		{Min: 2, Max: 2, Size: 1, Created: at(5)},
+	}
+	policy := plan.Policy{Window: 100 * time.Second, Level0: 10 * time.Second}
+	if when, ok := plan.NextRemoval(files, policy, nil, at(20)); !ok || !when.Equal(at(100).Add(time.Millisecond)) {
+		t.Errorf("got %v, %t; want when the first state is as old as the window", when, ok)
+	}
+	if when, ok := plan.NextRemoval(files, policy, files[1:2], at(20)); ok {
+		t.Errorf("got %v for what is pinned", when)
+	}
+}
