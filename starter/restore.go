@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -107,7 +106,7 @@ func (r restoring) options(c *cobra.Command, now time.Time) (opts restore.Option
 		opts.Mode = fs.FileMode(mode)
 	}
 	if c.Flags().Changed("owner") {
-		if opts.Owner, err = parseOwner(r.owner); err != nil {
+		if opts.Owner, err = restore.ParseOwner(r.owner); err != nil {
 			return opts, usageHint(c, fmt.Sprintf("--owner: %v", err), "write USER or USER:GROUP, names or numbers")
 		}
 	}
@@ -152,42 +151,6 @@ func parseAt(text string, now time.Time) (time.Time, error) {
 		err = errors.New("not in the past")
 	}
 	return now.Add(-long), err
-}
-
-// parseOwner reads USER or USER:GROUP. Without a group it is the user's own; of a
-// number that nobody has as a name, the same number.
-func parseOwner(text string) (*restore.Owner, error) {
-	name, group, hasGroup := strings.Cut(text, ":")
-	o := &restore.Owner{}
-	known, err := user.Lookup(name)
-	if err != nil {
-		known, err = user.LookupId(name)
-	}
-	if err != nil {
-		if o.User, err = parseID(name); err != nil {
-			return nil, fmt.Errorf("there is no user %q", name)
-		}
-		known = &user.User{Uid: name, Gid: name}
-	}
-	if o.User, err = parseID(known.Uid); err != nil {
-		return nil, err
-	}
-	if !hasGroup {
-		o.Group, err = parseID(known.Gid)
-		return o, err
-	}
-	if g, err := user.LookupGroup(group); err == nil {
-		group = g.Gid
-	}
-	if o.Group, err = parseID(group); err != nil {
-		return nil, fmt.Errorf("there is no group %q", group)
-	}
-	return o, nil
-}
-
-func parseID(text string) (int, error) {
-	n, err := strconv.ParseUint(text, 10, 31)
-	return int(n), err
 }
 
 func (a *app) doRestore(ctx context.Context, r restoring, from string, opts restore.Options) error {

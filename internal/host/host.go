@@ -85,6 +85,8 @@ type Host struct {
 	closed bool
 	slots  map[string]*slot // by database name
 	known  map[string]string
+
+	restoring map[string]*restoring // by the place that is written
 }
 
 // New returns a Host without slots, and starts looking after those that will
@@ -100,7 +102,7 @@ func New(opts Options) (*Host, error) {
 		opts.Attendance = always{}
 	}
 	h := &Host{
-		opts: opts, slots: make(map[string]*slot), done: make(chan struct{}), reading: rate.NewLimiter(ship.ScrubsTogether, ship.ScrubsAtOnce),
+		opts: opts, slots: make(map[string]*slot), restoring: make(map[string]*restoring), done: make(chan struct{}), reading: rate.NewLimiter(ship.ScrubsTogether, ship.ScrubsAtOnce),
 		hurried: make(chan struct{}, 1), poked: make(chan struct{}, 1), lookouts: make(map[string]*lookout), stirring: make(map[*slot]*stir),
 	}
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
@@ -361,6 +363,9 @@ func (h *Host) slot(d Database) (*slot, error) {
 	if h.closed {
 		return nil, ErrClosed
 	}
+	if err := h.beingRestored(d); err != nil {
+		return nil, err
+	}
 	s := h.slots[d.Name]
 	if s == nil {
 		s = newSlot(h, d)
@@ -387,7 +392,7 @@ func (h *Host) dirOf(d Database) string {
 	if h.opts.DatabaseDir != "" {
 		return filepath.Join(h.opts.DatabaseDir, url.PathEscape(d.Name))
 	}
-	return filepath.Join(filepath.Dir(d.Path), "."+filepath.Base(d.Path)+"-holdfast")
+	return ship.StateDir(d.Path)
 }
 
 // caretakeEvery is how often a slot without a window is looked after.

@@ -93,9 +93,9 @@ func (o *output) inspect() error {
 // createImage creates the file that becomes the output, after removing what
 // restores to the same output have left behind when they were killed.
 func (o *output) createImage(opts Options) (*image, error) {
-	pattern := "." + filepath.Base(o.path) + ".holdfast-restore-"
-	removeLeftovers(filepath.Dir(o.path), pattern)
-	f, err := os.CreateTemp(filepath.Dir(o.path), pattern+"*")
+	prefix := leftoverPrefix(o.path)
+	removeLeftovers(filepath.Dir(o.path), prefix)
+	f, err := os.CreateTemp(filepath.Dir(o.path), prefix+"*")
 	if err != nil {
 		return nil, err
 	}

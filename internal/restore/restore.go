@@ -53,6 +53,10 @@ type Options struct {
 
 	// Progress is called, when it is set, for each object and for each MiB.
 	Progress func(Progress)
+
+	// Publishing is called, when it is set, with the finished file just before it
+	// gets the output's name. Its error ends the restore.
+	Publishing func(file string, r Result) error
 }
 
 // Owner is whom a file belongs to.
@@ -73,6 +77,7 @@ type Result struct {
 	Bytes    int64 // length of the file
 	Objects  int   // applied
 	Fetched  int64 // bytes read from the store
+	Digested bool  // its digest was known, and is the same
 }
 
 // progressStep is the number of bytes after which progress is told again.
@@ -120,13 +125,19 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
+	result := Result{
+		TXID: last.Max, Created: last.Created, PageSize: img.pageSize, Pages: img.commit, Bytes: img.size(),
+		Objects: len(chain), Fetched: a.progress.Bytes, Digested: want != 0,
+	}
+	if opts.Publishing != nil {
+		if err := opts.Publishing(img.path(), result); err != nil {
+			return Result{}, err
+		}
+	}
 	if err := out.publish(img.path()); err != nil {
 		return Result{}, err
 	}
-	return Result{
-		TXID: last.Max, Created: last.Created, PageSize: img.pageSize, Pages: img.commit, Bytes: img.size(),
-		Objects: len(chain), Fetched: a.progress.Bytes,
-	}, nil
+	return result, nil
 }
 
 // mostNamed is how many objects an error names.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/superfly/ltx"
@@ -156,3 +157,38 @@ func RemoveToken(path string) error {
 
 // Path returns where the directory is.
 func (d *Dir) Path() string { return d.path }
+
+// StateDir returns the directory beside the database at path that holds its state,
+// where none is set for all databases.
+func StateDir(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"-holdfast")
+}
+
+// Beside returns the path of the database whose StateDir dir would be, empty if none's.
+func Beside(dir string) string {
+	base, beside := strings.CutSuffix(filepath.Base(dir), "-holdfast")
+	base, dotted := strings.CutPrefix(base, ".")
+	if !beside || !dotted {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(dir), base)
+}
+
+// Locked tells whether a process replicates a database with the state directory at
+// path, and under which name.
+func Locked(path string) (name string, yes bool, err error) {
+	lock, err := os.Open(filepath.Join(path, lockName))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, source.Classify(err)
+	}
+	defer lock.Close() //nolint:errcheck // only asked
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return "", false, err
+	}
+	s, err := LoadState(path)
+	return s.Name, true, err
+}
