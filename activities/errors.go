@@ -8,7 +8,10 @@ import (
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/host"
+	"github.com/holdfast-db/holdfast/internal/inuse"
+	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/restore"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
 )
@@ -25,6 +28,15 @@ const (
 	DatabaseMissing  = "DatabaseMissing"
 	ReplicaDamaged   = "ReplicaDamaged"
 	Internal         = "Internal"
+)
+
+// Types of errors that only restores have.
+const (
+	Exists         = "Exists"         // something is at the path already
+	InUse          = "InUse"          // a program has the file at the path open
+	Registered     = "Registered"     // a database is replicated from the path
+	NoSuchState    = "NoSuchState"    // the replica is empty, or keeps no such state
+	WorkerStopping = "WorkerStopping" // the next attempt goes on
 )
 
 // table is the only place where an error of the data plane becomes a type, and
@@ -53,6 +65,15 @@ var table = []struct {
 	{blob.ErrDenied, Misconfigured, false},
 	{blob.ErrThrottled, StoreThrottled, true},
 	{blob.ErrUnavailable, StoreUnavailable, true},
+	{restore.ErrNoSpace, DiskFull, false},
+	{restore.ErrExists, Exists, false},
+	{inuse.ErrInUse, InUse, false},
+	{host.ErrRegistered, Registered, false},
+	{restore.ErrUnsound, ReplicaDamaged, false},
+	{plan.ErrGap, ReplicaDamaged, false},
+	{plan.ErrNoSnapshot, ReplicaDamaged, false},
+	{plan.ErrEmpty, NoSuchState, false},
+	{plan.ErrTarget, NoSuchState, false},
 	{source.ErrBusy, DatabaseBusy, true},
 	{source.ErrReplaced, DatabaseBusy, true}, // twice within one pass
 }

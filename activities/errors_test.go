@@ -13,7 +13,10 @@ import (
 	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/host"
+	"github.com/holdfast-db/holdfast/internal/inuse"
+	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/restore"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
 )
@@ -44,6 +47,15 @@ func TestEachDomainErrorHasItsType(t *testing.T) {
 		{"throttling", &blob.ThrottledError{Err: errors.New("503")}, activities.StoreThrottled, true},
 		{"no connection", blob.ErrUnavailable, activities.StoreUnavailable, true},
 		{"a locked database", source.ErrBusy, activities.DatabaseBusy, true},
+		{"no room for a restore", restore.ErrNoSpace, activities.DiskFull, false},
+		{"a file at the path", restore.ErrExists, activities.Exists, false},
+		{"a file that is open", inuse.ErrInUse, activities.InUse, false},
+		{"a registered database at the path", host.ErrRegistered, activities.Registered, false},
+		{"a result that is no database", restore.ErrUnsound, activities.ReplicaDamaged, false},
+		{"a gap", &plan.GapError{}, activities.ReplicaDamaged, false},
+		{"nothing to begin from", plan.ErrNoSnapshot, activities.ReplicaDamaged, false},
+		{"an empty replica", plan.ErrEmpty, activities.NoSuchState, false},
+		{"a state that is not kept", plan.ErrTarget, activities.NoSuchState, false},
 		{"anything else", errors.New("surprise"), activities.Internal, true},
 		{"an object that is gone", blob.ErrNotFound, activities.Internal, true},
 	} {

@@ -12,23 +12,23 @@ import (
 // once, one after each beat, and one every third of the heartbeat timeout while
 // a long pass runs. Sending one may wait for a service that does not answer; a
 // pass must not.
-type pulse struct {
+type pulse[T any] struct {
 	ctx     context.Context
 	mu      sync.Mutex
-	beat    Beat
+	beat    T
 	changed chan struct{} // holds one; that is enough, as only the newest beat counts
 	done    chan struct{}
 	ended   sync.WaitGroup
 }
 
-func startPulse(ctx context.Context, first Beat) *pulse {
-	p := &pulse{ctx: ctx, beat: first, changed: make(chan struct{}, 1), done: make(chan struct{})}
+func startPulse[T any](ctx context.Context, first T) *pulse[T] {
+	p := &pulse[T]{ctx: ctx, beat: first, changed: make(chan struct{}, 1), done: make(chan struct{})}
 	p.changed <- struct{}{}
 	p.ended.Go(p.run)
 	return p
 }
 
-func (p *pulse) run() {
+func (p *pulse[T]) run() {
 	var every <-chan time.Time
 	if timeout := activity.GetInfo(p.ctx).HeartbeatTimeout; timeout > 0 {
 		ticker := time.NewTicker(timeout / 3)
@@ -49,7 +49,7 @@ func (p *pulse) run() {
 }
 
 // set makes b the beat to send. It never waits.
-func (p *pulse) set(b Beat) {
+func (p *pulse[T]) set(b T) {
 	p.mu.Lock()
 	p.beat = b
 	p.mu.Unlock()
@@ -59,21 +59,21 @@ func (p *pulse) set(b Beat) {
 	}
 }
 
-func (p *pulse) last() Beat {
+func (p *pulse[T]) last() T {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.beat
 }
 
 // stop ends the goroutine.
-func (p *pulse) stop() {
+func (p *pulse[T]) stop() {
 	close(p.done)
 	p.ended.Wait()
 }
 
 // stopWith stops with b as the last word: when the activity then fails, the SDK
 // delivers it before the failure, and the next attempt starts from it.
-func (p *pulse) stopWith(b Beat) {
+func (p *pulse[T]) stopWith(b T) {
 	p.stop()
 	activity.RecordHeartbeat(p.ctx, b)
 }

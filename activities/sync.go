@@ -67,7 +67,7 @@ type attempt struct {
 	ctx   context.Context
 	in    SyncInput
 	start Beat // where the attempt before this one left off
-	pulse *pulse
+	pulse *pulse[Beat]
 }
 
 // begin finds out how many failures stand: those that an earlier attempt left
