@@ -137,6 +137,7 @@ type Input struct {
 type Message struct {
 	ID     string `json:"id,omitempty"`     // a second signal with a recent id is ignored
 	Reason string `json:"reason,omitempty"` // of a pause, for whoever looks
+	By     string `json:"by,omitempty"`     // a workflow that pauses, and resumes what it has paused; empty for a person
 }
 
 // Registration asks for a database to be replicated as Spec says.

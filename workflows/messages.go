@@ -107,7 +107,7 @@ func (r *replication) onResume(_ workflow.Context, payload converter.RawValue) {
 		return
 	}
 	r.log.Info("signal handled", "signal", SignalResume, "id", m.ID, "reason", m.Reason)
-	r.resume()
+	r.resume(m)
 }
 
 // onWake hears that something may have changed for the better. A window that is
@@ -143,12 +143,28 @@ func (r *replication) onReport(ctx workflow.Context, payload converter.RawValue)
 }
 
 // pause lets no window begin, and ends the one under way.
-func (r *replication) pause(m Message) { r.st.Paused, r.st.PauseReason = true, m.Reason }
+func (r *replication) pause(m Message) {
+	if m.By != "" {
+		r.claim(m.By, m.Reason)
+		return
+	}
+	r.st.Paused, r.st.PauseReason = true, m.Reason
+}
 
 // resume goes on at once, whatever kept the database: a pause, a backoff, or a
-// problem that waited for a person. Maintenance that failed is tried again, too.
-func (r *replication) resume() {
-	r.st.Paused, r.st.PauseReason, r.st.Attention, r.nudged = false, "", false, true
-	r.st.Parked, r.st.PauseTold = false, false
-	r.st.Maintenance.Failures, r.st.Maintenance.Rest = 0, time.Time{}
+// problem that waited for a person. Maintenance that failed is tried again, too. Who
+// claimed the database lets go of it, no more; what is to be tried again then may be
+// another file.
+func (r *replication) resume(m Message) {
+	switch {
+	case m.By == "":
+		r.st.Paused, r.st.PauseReason, r.st.Claims = false, "", nil
+		r.st.Maintenance.Failures, r.st.Maintenance.Rest = 0, time.Time{}
+	case !r.letGo(m.By):
+		return
+	}
+	r.st.Attention, r.nudged = false, true
+	if !r.paused() {
+		r.st.Parked, r.st.PauseTold = false, false
+	}
 }

@@ -175,7 +175,7 @@ func (r *replication) firstPass(ctx workflow.Context) error {
 		}
 	}
 	switch {
-	case r.st.Synced || r.st.HostOffline || r.st.Paused:
+	case r.st.Synced || r.st.HostOffline || r.paused():
 		return nil
 	case r.drained:
 		return temporal.NewApplicationError(fmt.Sprintf("%s is about to continue as new; send it again", r.st.Spec.Name), ErrContinueAsNewPending)
@@ -202,5 +202,5 @@ func (r *replication) keepsFailing(ctx workflow.Context) *Problem {
 // succeeded.
 func (r *replication) settled() bool {
 	missing := r.st.Problem != nil && r.st.Problem.Type == activities.DatabaseMissing
-	return r.st.Synced || r.st.Attention || missing || r.st.HostOffline || r.st.Paused || r.drained || r.ending()
+	return r.st.Synced || r.st.Attention || missing || r.st.HostOffline || r.paused() || r.drained || r.ending()
 }

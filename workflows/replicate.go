@@ -130,7 +130,7 @@ func (r *replication) awaitTurn(ctx workflow.Context) {
 		if r.ready(ctx) {
 			return
 		}
-		if r.st.Paused && !r.st.PauseTold {
+		if r.paused() && !r.st.PauseTold {
 			r.tellPause(ctx)
 			continue
 		}
@@ -173,11 +173,11 @@ func (r *replication) ready(ctx workflow.Context) bool {
 }
 
 // blocked tells whether no window may begin, however late it is.
-func (r *replication) blocked() bool { return r.st.Paused || r.st.Attention || r.holds > 0 }
+func (r *replication) blocked() bool { return r.paused() || r.st.Attention || r.holds > 0 }
 
 // mustYield tells whether a window under way has to make room.
 func (r *replication) mustYield() bool {
-	return r.st.Paused || r.holds > 0 || r.nudged || r.ending() || r.dueForNewRun()
+	return r.paused() || r.holds > 0 || r.nudged || r.ending() || r.dueForNewRun()
 }
 
 // dueForNewRun tells whether the history has grown long enough. It is decided

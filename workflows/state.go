@@ -16,6 +16,7 @@ type State struct {
 	Synced      bool                `json:"synced"`              // a pass has succeeded
 	Paused      bool                `json:"paused"`              // until a resume
 	PauseReason string              `json:"pause_reason"`        // as given with the pause
+	Claims      []Claim             `json:"claims,omitempty"`    // pauses beside that one
 	Failures    int                 `json:"failures"`            // consecutive
 	Problem     *Problem            `json:"problem,omitempty"`   // the last of them, until one pass succeeds
 	Attention   bool                `json:"attention,omitempty"` // Problem waits for a person

@@ -16,7 +16,7 @@ func (r *replication) phase() Phase {
 	switch {
 	case r.ending():
 		return Stopping
-	case r.st.Paused && r.window == 0:
+	case r.paused() && r.window == 0:
 		return Paused
 	case r.st.HostOffline:
 		return HostOffline
@@ -71,7 +71,7 @@ func (r *replication) status() Status {
 	return Status{
 		Name: r.st.Spec.Name, Host: r.st.Spec.Host, Path: r.st.Spec.Path, Replica: r.st.Spec.Replica,
 		Writer: r.st.Writer, Settings: r.st.Spec.Settings,
-		Phase: r.phase(), Since: r.st.Since, Paused: r.st.Paused, PauseReason: r.st.PauseReason,
+		Phase: r.phase(), Since: r.st.Since, Paused: r.paused(), PauseReason: r.pauseReason(),
 		Failures: r.failures(), Problem: r.problem(), NextAttempt: r.nextAttempt(),
 		Progress: r.st.Progress, CleanUps: r.st.CleanUps,
 		Windows: r.st.Windows, Runs: r.st.Runs, Handled: r.st.Handled,

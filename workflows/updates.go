@@ -70,7 +70,7 @@ func (r *replication) onPauseAndWait(ctx workflow.Context, m Message) (Status, e
 	r.accept(ctx, m.ID)
 	r.pause(m)
 	_ = workflow.Await(ctx, func() bool {
-		return r.window == 0 && r.st.PauseTold && !r.telling || !r.st.Paused || r.ending() || r.drained
+		return r.window == 0 && r.st.PauseTold && !r.telling || !r.paused() || r.ending() || r.drained
 	})
 	r.refresh(ctx)
 	return r.status(), nil
@@ -80,7 +80,7 @@ func (r *replication) onPauseAndWait(ctx workflow.Context, m Message) (Status, e
 // something else.
 func (r *replication) onResumeAndWait(ctx workflow.Context, m Message) (Status, error) {
 	r.accept(ctx, m.ID)
-	r.resume()
+	r.resume(m)
 	_ = workflow.Await(ctx, func() bool {
 		return r.window != 0 && !r.nudged || r.blocked() || r.ending() || r.drained || r.refusal != nil
 	})
@@ -92,7 +92,7 @@ func (r *replication) maySync(Message) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	if r.st.Paused {
+	if r.paused() {
 		return refuse(ErrPaused, "%s is paused; resume it first", r.st.Spec.Name)
 	}
 	return nil

@@ -30,8 +30,8 @@ func (r *replication) syncWindow(ctx workflow.Context) outcome {
 	if !sync.IsReady() {
 		cancel()
 		stop = workflow.ExecuteActivity(stopSyncOptions(ctx, r.st.Spec.Host), activities.NameStopSync,
-			activities.StopSyncInput{Name: in.Database.Name, Window: in.Window, Hold: r.st.Paused})
-		r.st.PauseTold = r.st.Paused
+			activities.StopSyncInput{Name: in.Database.Name, Window: in.Window, Hold: r.paused()})
+		r.st.PauseTold = r.paused()
 	}
 	var res activities.SyncResult
 	o := readOutcome(&res, sync.Get(ctx, &res))
