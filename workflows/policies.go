@@ -147,6 +147,59 @@ func maintenanceBackoff(failures int) time.Duration {
 	return min(wait, 6*time.Hour)
 }
 
+// restoreLimit bounds a restore, over all of its attempts. Heartbeats tell whether one
+// is alive, and a person may cancel it; this only ends one whose store stays away. It
+// leaves room for a terabyte through a thin line.
+const restoreLimit = 48 * time.Hour
+
+// pinLimit is after how long a pin ends that nobody takes back: more than a restore
+// may take with all that it waits for.
+const pinLimit = restoreLimit + 24*time.Hour
+
+// hostPatience is how long a restore waits for a host that does not answer. A machine
+// that is being started is there by then; for one that is not somebody has to be told.
+const hostPatience = 10 * time.Minute
+
+// turn is how long an attempt waits for a slot before it is asked again whether the
+// host is there: it looks the same to wait for another restore and for nobody.
+const turn = 2 * time.Minute
+
+// restoreBeat is the silence after which an attempt counts as dead: its worker sends
+// heartbeats every third of it, and one that was started again goes on.
+const restoreBeat = 30 * time.Second
+
+// restoreOptions are those of Restore. It goes on after a worker's end, and while the
+// store is away; other errors are not retryable. WaitForCancellation keeps the
+// workflow from letting go of what is being replaced before that is over.
+func restoreOptions(ctx workflow.Context, in RestoreRequest) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              RestoreQueue(in.Host),
+		Summary:                in.target() + " to " + in.Path,
+		ScheduleToStartTimeout: turn,
+		ScheduleToCloseTimeout: restoreLimit,
+		HeartbeatTimeout:       restoreBeat,
+		WaitForCancellation:    true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second,
+			MaximumInterval: time.Minute,
+		},
+	})
+}
+
+// checkRestoreOptions are those of a Restore that only judges. It lists the replica,
+// which takes seconds for ten thousand objects. A store that is away now is said so:
+// nothing has begun yet, and whoever waits can ask again.
+func checkRestoreOptions(ctx workflow.Context, host string, within time.Duration) workflow.Context {
+	ctx = control(ctx, host, "check whether it can be restored", 2*time.Minute, 3)
+	return workflow.WithScheduleToStartTimeout(ctx, within)
+}
+
+// discardOptions are those of a Restore that only cleans up. A host that does not
+// answer keeps nobody waiting: the next restore to the path cleans up, too.
+func discardOptions(ctx workflow.Context, host string) workflow.Context {
+	return control(ctx, host, "remove what was begun", time.Minute, 1)
+}
+
 // control are the options of anything short on a host's control queue.
 func control(ctx workflow.Context, host, summary string, limit time.Duration, attempts int32) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{

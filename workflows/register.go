@@ -12,6 +12,7 @@ import (
 // worker's options must name SignalsInOrder among its interceptors.
 func RegisterWorkflows(w worker.WorkflowRegistry) {
 	w.RegisterWorkflowWithOptions(ReplicateDatabase, workflow.RegisterOptions{Name: TypeReplicateDatabase})
+	w.RegisterWorkflowWithOptions(RestoreDatabase, workflow.RegisterOptions{Name: TypeRestoreDatabase})
 }
 
 // RegisterSyncActivities registers what a worker on a host's SyncQueue does. Its
@@ -33,4 +34,10 @@ func RegisterControlActivities(w worker.ActivityRegistry, a *activities.HostActi
 	w.RegisterActivityWithOptions(a.StopSync, activity.RegisterOptions{Name: activities.NameStopSync})
 	w.RegisterActivityWithOptions(a.CleanUp, activity.RegisterOptions{Name: activities.NameCleanUp})
 	w.RegisterActivityWithOptions(a.Release, activity.RegisterOptions{Name: activities.NameRelease})
+}
+
+// RegisterRestoreActivities registers what a worker on a host's RestoreQueue does, and
+// what one on its ControlQueue does for it: both need it, with the same value.
+func RegisterRestoreActivities(w worker.ActivityRegistry, a *activities.RestoreActivities) {
+	w.RegisterActivityWithOptions(a.Restore, activity.RegisterOptions{Name: activities.NameRestore})
 }
