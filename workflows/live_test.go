@@ -159,6 +159,7 @@ type site struct {
 	c    client.Client
 	h    *liveHost
 	acts *activities.HostActivities
+	rest *liveRestorer
 	in   workflows.Input
 
 	queue   string
@@ -184,7 +185,7 @@ func newSiteIn(t *testing.T, h *liveHost, namespace string) *site {
 		mustMake(t, c, namespace)
 	}
 	t.Cleanup(c.Close)
-	s := &site{t: t, c: c, h: h, handled: log.handled, in: workflows.Input{Spec: spec()}}
+	s := &site{t: t, c: c, h: h, handled: log.handled, rest: &liveRestorer{}, in: workflows.Input{Spec: spec()}}
 	s.in.Name, s.in.Host = uuid.NewString(), uuid.NewString()
 	s.acts = &activities.HostActivities{Host: h, Reporter: activities.BySignal(c)}
 	t.Cleanup(func() { s.acts.Close(context.Background()) })
@@ -193,7 +194,10 @@ func newSiteIn(t *testing.T, h *liveHost, namespace string) *site {
 	s.work(s.queue, worker.Options{Interceptors: []interceptor.WorkerInterceptor{workflows.SignalsInOrder()}},
 		func(w worker.Worker) { workflows.RegisterWorkflows(w) })
 	s.work(workflows.ControlQueue(s.in.Host), worker.Options{DisableWorkflowWorker: true},
-		func(w worker.Worker) { workflows.RegisterControlActivities(w, s.acts) })
+		func(w worker.Worker) {
+			workflows.RegisterControlActivities(w, s.acts)
+			workflows.RegisterRestoreActivities(w, &activities.RestoreActivities{Host: s.rest})
+		})
 	return s
 }
 

@@ -23,7 +23,7 @@ var record = flag.String("record", "", "record a history in testdata/replay anew
 
 // recorders make the histories. See the README beside them.
 var recorders = map[string]func(t *testing.T){
-	"life": recordLife, "refused": recordRefusal, "plain": recordPlain, "maintained": recordMaintained,
+	"life": recordLife, "refused": recordRefusal, "plain": recordPlain, "maintained": recordMaintained, "restores": recordRestores,
 }
 
 const recorded = "testdata/replay"
