@@ -1,8 +1,8 @@
 // Command holdfast-worker replicates the databases of one host.
 //
 // It runs what the workflows decide: windows on one task queue, short orders on
-// another, so that a pause never waits for a window, and workflows themselves on
-// a third that all hosts share. It registers the databases that its
+// another, so that a pause never waits for a window, restores on a third, and
+// workflows themselves on one that all hosts share. It registers the databases that its
 // configuration lists.
 //
 // SIGTERM and SIGINT end it in order: windows finish their put and count as no

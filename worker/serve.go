@@ -147,7 +147,7 @@ func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Conne
 	attend.connected(temporal{control.New(c, c.Namespace), c}, slices.Collect(maps.Keys(h.Instructions())))
 	ended.Go(func() { attend.run(attending, h, again(control.New(c, c.Namespace))) })
 	for {
-		fleet := newWorkers(c.Client, s, acts, p.replicas)
+		fleet := newWorkers(c.Client, s, abilities{acts, &activities.RestoreActivities{Host: h}, p.replicas})
 		failure := fleet.start()
 		if failure == nil {
 			logger.Info("worker started", telemetry.Host, s.Host)

@@ -25,6 +25,14 @@ const (
 	// windows.
 	controlSlots = 100
 
+	// restoreSlots bound how many restores run side by side. One takes what network
+	// and disk give; a second one keeps a small database from waiting for a large one.
+	restoreSlots = 2
+
+	// restoreBeatEvery is the longest that a restore's heartbeat is held back: by one,
+	// somebody who waits learns how far it is, and it learns that it is cancelled.
+	restoreBeatEvery = 2 * time.Second
+
 	// finishWithin is what a window gets to finish its put when the worker stops,
 	// and an order to end.
 	finishWithin = 20 * time.Second
@@ -50,11 +58,18 @@ type named struct {
 	queue string
 }
 
+// abilities are what the workers of one process can do.
+type abilities struct {
+	host    *activities.HostActivities
+	restore *activities.RestoreActivities
+	replica *activities.ReplicaActivities
+}
+
 // newWorkers makes one worker for each of the host's queues, one for the workflows, and
-// one for maintenance unless there are no slots for it. Windows hold slots for minutes,
-// so nothing else may share theirs.
-func newWorkers(c client.Client, s settings, acts *activities.HostActivities, replicas *activities.ReplicaActivities) *workers {
-	w := &workers{fatal: make(chan error, 4)}
+// one for maintenance unless there are no slots for it. Windows and restores hold slots
+// for minutes, so nothing else may share theirs.
+func newWorkers(c client.Client, s settings, can abilities) *workers {
+	w := &workers{fatal: make(chan error, 5)}
 	w.add(c, workflows.TaskQueue, worker.Options{
 		LocalActivityWorkerOnly:      true,
 		StickyScheduleToStartTimeout: stickyWithin,
@@ -67,14 +82,22 @@ func newWorkers(c client.Client, s settings, acts *activities.HostActivities, re
 		WorkerStopTimeout:                  finishWithin,
 		MaxHeartbeatThrottleInterval:       beatEvery(s),
 	})
-	workflows.RegisterSyncActivities(w.all[1], acts)
+	workflows.RegisterSyncActivities(w.all[1], can.host)
 	w.add(c, workflows.ControlQueue(s.Host), worker.Options{
 		DisableWorkflowWorker:              true,
 		MaxConcurrentActivityExecutionSize: controlSlots,
 		WorkerStopTimeout:                  finishWithin,
 		MaxHeartbeatThrottleInterval:       beatEvery(s),
 	})
-	workflows.RegisterControlActivities(w.all[2], acts)
+	workflows.RegisterControlActivities(w.all[2], can.host)
+	workflows.RegisterRestoreActivities(w.all[2], can.restore)
+	w.add(c, workflows.RestoreQueue(s.Host), worker.Options{
+		DisableWorkflowWorker:              true,
+		MaxConcurrentActivityExecutionSize: restoreSlots,
+		WorkerStopTimeout:                  finishWithin,
+		MaxHeartbeatThrottleInterval:       restoreBeatEvery,
+	})
+	workflows.RegisterRestoreActivities(w.all[3], can.restore)
 	if s.Maintenance.Slots > 0 {
 		w.add(c, workflows.MaintenanceQueue, worker.Options{
 			DisableWorkflowWorker:              true,
@@ -82,7 +105,7 @@ func newWorkers(c client.Client, s settings, acts *activities.HostActivities, re
 			WorkerStopTimeout:                  finishWithin,
 			MaxHeartbeatThrottleInterval:       beatEvery(s),
 		})
-		workflows.RegisterReplicaActivities(w.all[3], replicas)
+		workflows.RegisterReplicaActivities(w.all[4], can.replica)
 	}
 	return w
 }

@@ -10,18 +10,13 @@ import (
 // expiring meanwhile.
 const (
 	SignalPin   = "pin"   // takes a Pin
-	SignalUnpin = "unpin" // takes an Unpin
+	SignalUnpin = "unpin" // takes a Pin, of which only the id counts
 )
 
 // Pin asks for one state to stay restorable.
 type Pin struct {
 	ID    string    `json:"id"`
-	TXID  ltx.TXID  `json:"txid"` // 0 for the latest, or for At
+	TXID  ltx.TXID  `json:"txid,omitempty"` // 0 for the latest, or for At
 	At    time.Time `json:"at,omitzero"`
-	Until time.Time `json:"until"` // when it ends by itself
-}
-
-// Unpin ends a Pin.
-type Unpin struct {
-	ID string `json:"id"`
+	Until time.Time `json:"until,omitzero"` // when it ends by itself
 }

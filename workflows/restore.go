@@ -89,7 +89,7 @@ func (r *restoration) unpin() {
 	if !r.st.Pinned {
 		return
 	}
-	if _, err := r.tell(r.in.Database, SignalUnpin, Unpin{ID: r.id}); err != nil {
+	if _, err := r.tell(r.in.Database, SignalUnpin, Pin{ID: r.id}); err != nil {
 		r.log.Warn("not unpinned; the pin ends by itself", "db", r.in.Database, "error", err)
 	}
 	r.st.Pinned = false
@@ -150,7 +150,7 @@ func (r *restoration) pause() error {
 	}
 	signal, arg := SignalPause, any(Message{By: r.id, Reason: "its file is being replaced by " + r.id})
 	if !r.in.Force {
-		signal, arg = SignalUnpin, Unpin{ID: r.id} // does nothing, but tells whether it is there
+		signal, arg = SignalUnpin, Pin{ID: r.id} // does nothing, but tells whether it is there
 	}
 	there, err := r.tell(r.occupant, signal, arg)
 	switch {

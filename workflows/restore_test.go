@@ -90,14 +90,15 @@ func (r *restoreRig) signal(_, id, _, name string, arg any) error {
 	}
 	switch a := arg.(type) {
 	case workflows.Pin:
-		r.pinned = a
+		if a.ID != restoreID {
+			r.t.Errorf("%s of %q", name, a.ID)
+		}
+		if name == workflows.SignalPin {
+			r.pinned = a
+		}
 	case workflows.Message:
 		if a.By != restoreID {
 			r.t.Errorf("%s by %q", name, a.By)
-		}
-	case workflows.Unpin:
-		if a.ID != restoreID {
-			r.t.Errorf("%s of %q", name, a.ID)
 		}
 	}
 	return nil

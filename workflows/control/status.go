@@ -103,15 +103,7 @@ func unanswered(err error) bool {
 // merge takes up what a window under way has said since the workflow last heard
 // of it.
 func (s *Status) merge(pending *workflowpb.PendingActivityInfo) {
-	s.Attempt = &Attempt{
-		Number:    pending.GetAttempt(),
-		Worker:    pending.GetLastWorkerIdentity(),
-		Heartbeat: instant(pending.GetLastHeartbeatTime()),
-		Failure:   pending.GetLastFailure().GetMessage(),
-	}
-	if pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && pending.GetAttempt() > 1 {
-		s.Attempt.Next = instant(pending.GetNextAttemptScheduleTime())
-	}
+	s.Attempt = attemptOf(pending)
 	var beat activities.Beat
 	if pending.GetHeartbeatDetails() == nil || converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &beat) != nil {
 		return
@@ -122,6 +114,20 @@ func (s *Status) merge(pending *workflowpb.PendingActivityInfo) {
 	} else if s.Problem == nil || s.Problem.Type != beat.Type {
 		s.Problem = &workflows.Problem{Type: beat.Type, Message: s.Attempt.Failure, At: s.Attempt.Heartbeat}
 	}
+}
+
+// attemptOf is the attempt that is pending.
+func attemptOf(pending *workflowpb.PendingActivityInfo) *Attempt {
+	a := &Attempt{
+		Number:    pending.GetAttempt(),
+		Worker:    pending.GetLastWorkerIdentity(),
+		Heartbeat: instant(pending.GetLastHeartbeatTime()),
+		Failure:   pending.GetLastFailure().GetMessage(),
+	}
+	if pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && pending.GetAttempt() > 1 {
+		a.Next = instant(pending.GetNextAttemptScheduleTime())
+	}
+	return a
 }
 
 // instant is t, or the zero time where the service gave none.
