@@ -22,6 +22,9 @@ type fleet interface {
 	Resume(ctx context.Context, name string) (control.Told, error)
 	Sync(ctx context.Context, name string) (workflows.Synced, error)
 	Stop(ctx context.Context, name string, skipFinalPass bool) (workflows.Stopped, error)
+	StartRestore(context.Context, workflows.RestoreRequest) (id string, err error)
+	FollowRestore(ctx context.Context, id string, tell func(control.RestoreView)) (workflows.Restored, error)
+	CancelRestore(ctx context.Context, id string) error
 	Setup(context.Context) (created []string, err error)
 }
 

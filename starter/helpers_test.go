@@ -31,6 +31,35 @@ type fakeFleet struct {
 	asked        []string // method and name
 	registration workflows.Registration
 	wait         bool // until the context ends
+
+	request  workflows.RestoreRequest
+	views    []control.RestoreView // of the restore, told one by one
+	restored workflows.Restored
+	end      error // of the restore; it goes on until it is cancelled if endless
+	endless  bool
+}
+
+func (f *fakeFleet) StartRestore(ctx context.Context, r workflows.RestoreRequest) (string, error) {
+	f.request = r
+	return "holdfast/restore/shop/1", f.answer(ctx, "start", r.Path)
+}
+
+func (f *fakeFleet) FollowRestore(ctx context.Context, id string, tell func(control.RestoreView)) (workflows.Restored, error) {
+	f.asked = append(f.asked, "follow "+id)
+	for _, v := range f.views {
+		tell(v)
+	}
+	if f.endless {
+		<-ctx.Done()
+		return workflows.Restored{}, ctx.Err()
+	}
+	return f.restored, f.end
+}
+
+func (f *fakeFleet) CancelRestore(_ context.Context, id string) error {
+	f.asked = append(f.asked, "cancel "+id)
+	f.endless = false
+	return nil
 }
 
 func (f *fakeFleet) answer(ctx context.Context, what ...string) error {

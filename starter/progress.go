@@ -58,10 +58,17 @@ func (b *bar) tell(p restore.Progress) {
 	b.drawn = true
 }
 
+// say prints a line of its own.
+func (b *bar) say(text string) {
+	b.end()
+	fmt.Fprintln(b.to, "restoring: "+text)
+}
+
 // end leaves an empty line for what is said next.
 func (b *bar) end() {
 	if b.drawn {
 		fmt.Fprint(b.to, "\r\x1b[K")
+		b.drawn = false
 	}
 }
 

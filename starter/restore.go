@@ -29,6 +29,9 @@ type restoring struct {
 	integrity, mode, owner   string
 
 	force, ifAbsent, ifReplica, dryRun bool
+
+	on     string // host; empty for this machine, without Temporal
+	detach bool
 }
 
 // restored is the answer of restore as JSON has it.
@@ -54,16 +57,24 @@ func (a *app) restore() *cobra.Command {
 With a URL it needs neither Temporal nor a worker; with the NAME of a registered database it asks Temporal for the
 URL. The file appears under its name only when it is complete and checked. Here -o is the file; --json prints JSON.
 
+With --on the worker of that host restores, with its own credentials and owners, and FILE is a path there. This is how
+the file of a registered database is replaced: with --force it is paused meanwhile and goes on from the new file. Its
+application must not have it open. Ctrl-C cancels; what was begun is removed. --detach leaves the restore to itself.
+
 Before an application starts that may have lost its disk, or may be new:
   holdfast restore URL -o FILE --if-absent --if-replica-exists`,
 		Example: `  holdfast restore abs://account@backups/prod/shop -o shop.db
   holdfast restore shop -o shop.db --at 2026-03-01T09:30:00Z
-  holdfast restore shop -o shop.db --at "10m ago" --dry-run`,
+  holdfast restore shop -o shop.db --at "10m ago" --dry-run
+  holdfast restore shop -o /var/lib/shop/shop.db --on web-1 --force`,
 		Args: arguments("URL or NAME", 1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			opts, err := r.options(c, a.now())
 			if err != nil {
 				return err
+			}
+			if r.on != "" {
+				return a.restoreOn(c.Context(), r, args[0], opts)
 			}
 			return a.doRestore(c.Context(), r, args[0], opts)
 		},
@@ -79,6 +90,8 @@ Before an application starts that may have lost its disk, or may be new:
 	flags.Var(choice{&r.integrity, "check", []string{"quick", "full"}}, "integrity", "let SQLite check the file before it gets its name: quick or full")
 	flags.StringVar(&r.mode, "mode", "", "permissions of the file, such as 0640 (default: those of a replaced file, or 0600)")
 	flags.StringVar(&r.owner, "owner", "", "owner of the file, as USER or USER:GROUP, names or numbers")
+	flags.StringVar(&r.on, "on", "", "host whose worker restores, and on which the file is")
+	flags.BoolVar(&r.detach, "detach", false, "with --on: print the restore's id and do not wait for it")
 	flags.StringVar(&r.config, "config", "", "configuration file, for the azure settings (default: holdfast.yml, /etc/holdfast/holdfast.yml)")
 	return c
 }
@@ -89,6 +102,9 @@ func (r restoring) options(c *cobra.Command, now time.Time) (opts restore.Option
 		return opts, usage(c, "the output is missing, say -o FILE")
 	}
 	if err := either(c, "if-absent", "force"); err != nil {
+		return opts, err
+	}
+	if err := r.checkPlace(c); err != nil {
 		return opts, err
 	}
 	opts.Force, opts.Integrity = r.force, restore.Integrity(r.integrity)
@@ -105,7 +121,7 @@ func (r restoring) options(c *cobra.Command, now time.Time) (opts restore.Option
 		}
 		opts.Mode = fs.FileMode(mode)
 	}
-	if c.Flags().Changed("owner") {
+	if c.Flags().Changed("owner") && r.on == "" { // else it is the host's to know
 		if opts.Owner, err = restore.ParseOwner(r.owner); err != nil {
 			return opts, usageHint(c, fmt.Sprintf("--owner: %v", err), "write USER or USER:GROUP, names or numbers")
 		}
@@ -183,6 +199,11 @@ func (a *app) doRestore(ctx context.Context, r restoring, from string, opts rest
 
 // bringBack restores, telling how far it is.
 func (a *app) bringBack(ctx context.Context, source *replica.Replica, url string, opts restore.Options) error {
+	leave, err := reserve(&opts)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	begun := a.now()
 	if !a.asJSON() {
 		progress := newBar(a.stderr, a.terminal, a.now)
@@ -259,8 +280,8 @@ func (a *app) locate(ctx context.Context, from string) (url string, err error) {
 	if strings.Contains(from, "://") {
 		return from, nil
 	}
-	if config.CheckName(from) != nil {
-		return "", misconfigured(fmt.Errorf("%q is neither a replica URL nor a database name; write abs://account@container/path, file:///path, or a name that list shows", from))
+	if err := named(from); err != nil {
+		return "", err
 	}
 	err = a.with(ctx, func(f fleet) error {
 		s, err := f.Status(ctx, from)
@@ -270,6 +291,14 @@ func (a *app) locate(ctx context.Context, from string) (url string, err error) {
 		return err
 	})
 	return url, err
+}
+
+// named refuses what is neither a URL nor a name.
+func named(from string) error {
+	if config.CheckName(from) != nil {
+		return misconfigured(fmt.Errorf("%q is neither a replica URL nor a database name; write abs://account@container/path, file:///path, or a name that list shows", from))
+	}
+	return nil
 }
 
 // open opens a replica with the credentials of the environment or the
