@@ -121,6 +121,7 @@ func work(t *testing.T, c *control.Connection, hostName string, d *data) {
 	workflows.RegisterSyncActivities(syncing, acts)
 	controlling := worker.New(c.Client, workflows.ControlQueue(hostName), worker.Options{DisableWorkflowWorker: true})
 	workflows.RegisterControlActivities(controlling, acts)
+	workflows.RegisterRestoreActivities(controlling, &activities.RestoreActivities{Host: &restorer{}})
 	for _, each := range []worker.Worker{w, syncing, controlling} {
 		if err := each.Start(); err != nil {
 			t.Fatal(err)

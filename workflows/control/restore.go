@@ -146,4 +146,3 @@ func restoreError(err error) error {
 func (c *Control) CancelRestore(ctx context.Context, id string) error {
 	return translate(id, c.client.CancelWorkflow(ctx, id, ""))
 }
-
