@@ -164,9 +164,10 @@ const hostPatience = 10 * time.Minute
 // host is there: it looks the same to wait for another restore and for nobody.
 const turn = 2 * time.Minute
 
-// restoreBeat is the silence after which an attempt counts as dead: its worker sends
-// heartbeats every third of it, and one that was started again goes on.
-const restoreBeat = 30 * time.Second
+// restoreBeat is the silence after which an attempt counts as dead, so that a worker that
+// was started again goes on. Somebody waits for that. A worker sends heartbeats every
+// third of it at least, by which it also learns that it is cancelled.
+const restoreBeat = 15 * time.Second
 
 // restoreOptions are those of Restore. It goes on after a worker's end, and while the
 // store is away; other errors are not retryable. WaitForCancellation keeps the
