@@ -124,7 +124,7 @@ func TestRestoreTellsHowFarItIs(t *testing.T) {
 	f := &restorer{do: func(_ context.Context, r host.Restoring) (restore.Result, error) {
 		time.Sleep(20 * time.Millisecond)
 		r.Progress(restore.Progress{Objects: 1, ObjectsTotal: 2, Bytes: 1 << 20, BytesTotal: 3 << 20})
-		time.Sleep(100 * time.Millisecond) // heartbeats go out beside it
+		time.Sleep(100 * time.Millisecond)           // heartbeats go out beside it
 		return restore.Result{}, blob.ErrUnavailable // before a failure the last heartbeat goes out at once
 	}}
 	_, beats, _ := f.attempt(t, t.Context(), nil, restoreInput())

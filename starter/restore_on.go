@@ -102,13 +102,17 @@ func (a *app) await(ctx context.Context, f fleet, id string) error {
 	res, err := f.FollowRestore(ctx, id, shown.show)
 	shown.bar.end()
 	switch {
+	case err == nil:
+		return a.emitRestored(id, res)
 	case ctx.Err() != nil:
 		return a.giveUp(ctx, f, id)
 	case errors.Is(err, control.ErrNoAnswer):
 		return errors.Join(err, f.CancelRestore(ctx, id))
-	case err != nil:
-		return err
 	}
+	return err
+}
+
+func (a *app) emitRestored(id string, res workflows.Restored) error {
 	v := restoredOn{
 		ID: id, Host: res.Host, Digested: res.Digested, Replaced: res.Replaced,
 		restored: restored{
@@ -138,11 +142,8 @@ func (a *app) giveUp(ctx context.Context, f fleet, id string) error {
 	}
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpWithin)
 	defer cancel()
-	err := f.CancelRestore(within, id)
-	var res workflows.Restored
-	if err == nil {
-		res, err = f.FollowRestore(within, id, func(control.RestoreView) {})
-	}
+	_ = f.CancelRestore(within, id) // whatever comes of it is told by the restore's end
+	res, err := f.FollowRestore(within, id, func(control.RestoreView) {})
 	var refused *control.Refused
 	text := fmt.Sprintf("interrupted; the restore may still go on, see %s in the Temporal UI", id)
 	switch {

@@ -188,7 +188,9 @@ func TestADatabaseInUseIsNotReplaced(t *testing.T) {
 	}
 	_, err := h.CheckRestore(t.Context(), over(d, 1))
 	check("check", err)
-	_, err = h.Restore(t.Context(), over(d, 1))
+	early := over(d, 1)
+	early.Progress = func(restore.Progress) { t.Error("something was read before it was looked who has the file open") }
+	_, err = h.Restore(t.Context(), early)
 	check("restore", err)
 	app.Quit()
 	late := over(d, 1)
