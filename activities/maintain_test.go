@@ -35,13 +35,15 @@ type keeper struct {
 	log   *lines
 	stop  chan struct{}
 	told  []error
+
+	cancelled chan struct{} // closed when the activity of flow is
 }
 
 const keptPuts = 66 // the first with all pages, 8 merges of 8, and one
 
 func newKeeper(t *testing.T, age time.Duration) *keeper {
 	t.Helper()
-	k := &keeper{t: t, store: mem.New(), log: &lines{}, stop: make(chan struct{})}
+	k := &keeper{t: t, store: mem.New(), log: &lines{}, stop: make(chan struct{}), cancelled: make(chan struct{})}
 	k.a = &activities.ReplicaActivities{
 		Open:       func(context.Context, string) (*replica.Replica, error) { return replica.New(k.store), nil },
 		Log:        slog.New(slog.DiscardHandler),
@@ -238,6 +240,7 @@ func (k *keeper) flow(heard func(env *testsuite.TestWorkflowEnvironment, done ac
 	env := suite.NewTestWorkflowEnvironment()
 	ended := make(chan error, 1)
 	env.RegisterActivityWithOptions(func(ctx context.Context, in activities.MaintainInput) (activities.MaintainResult, error) {
+		context.AfterFunc(ctx, func() { close(k.cancelled) })
 		res, err := k.a.Maintain(ctx, in)
 		ended <- err
 		return res, err
@@ -280,15 +283,9 @@ func TestALongMergeHeartbeats(t *testing.T) {
 
 func TestACancelledMaintainIsNoFailure(t *testing.T) {
 	k := newKeeper(t, 2*time.Hour)
-	cancelled := make(chan struct{})
-	k.blocking(4, func(context.Context) { <-cancelled })
+	k.blocking(4, func(context.Context) { <-k.cancelled })
 	var once sync.Once
-	err := k.flow(func(env *testsuite.TestWorkflowEnvironment, _ activities.Maintained) {
-		once.Do(func() {
-			env.CancelWorkflow()
-			time.AfterFunc(50*time.Millisecond, func() { close(cancelled) })
-		})
-	})
+	err := k.flow(func(env *testsuite.TestWorkflowEnvironment, _ activities.Maintained) { once.Do(env.CancelWorkflow) })
 	if !errors.Is(err, context.Canceled) || len(k.told) != 0 {
 		t.Errorf("got %v, told %v; want a cancellation", err, k.told)
 	}

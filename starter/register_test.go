@@ -13,12 +13,17 @@ import (
 )
 
 func TestRegisterAsksForWhatWasSaid(t *testing.T) {
-	defaults := workflows.Settings{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, BackoffCap: 5 * time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20}
+	defaults := workflows.Settings{
+		Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, BackoffCap: 5 * time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20,
+		IdleAfter: 5 * time.Minute, ColdAfter: time.Hour, Autonomy: 24 * time.Hour,
+	}
 	hurried := defaults
 	hurried.Interval, hurried.Window = 0, 0
 	file := mustWrite(t, "holdfast.yml", "host: db-7\nreplica: file:///root\nsync: {interval: 3s}\nbackoff: {cap: 8s}")
 	slow := defaults
 	slow.Interval, slow.BackoffCap = 3*time.Second, 8*time.Second
+	quick := slow
+	quick.Interval = time.Second
 	here, err := filepath.Abs("shop.db")
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +43,7 @@ func TestRegisterAsksForWhatWasSaid(t *testing.T) {
 			want: workflows.Registration{Wait: true, Spec: workflows.Spec{Name: "a", Host: "db-7", Path: "/a.db", Replica: "file:///root/a", Settings: slow}}},
 		{name: "the environment over a configuration", args: "/a.db --config " + file, env: []string{"HOLDFAST_HOST=db-8", "HOLDFAST_SYNC_INTERVAL=1s"},
 			want: workflows.Registration{Wait: true, Spec: workflows.Spec{Name: "a", Host: "db-8", Path: "/a.db", Replica: "file:///root/a",
-				Settings: workflows.Settings{Interval: time.Second, Window: slow.Window, Heartbeat: slow.Heartbeat, BackoffCap: 8 * time.Second, Scrub: slow.Scrub, WALLimit: slow.WALLimit}}}},
+				Settings: quick}}},
 		{name: "without waiting", args: "/a.db --replica file:///r --wait=false",
 			want: workflows.Registration{Spec: workflows.Spec{Name: "a", Host: "web-1", Path: "/a.db", Replica: "file:///r", Settings: defaults}}},
 	} {
