@@ -185,6 +185,19 @@ func (h *Host) SyncOnce(ctx context.Context, d Database, head ltx.TXID) (Result,
 	return Result{Progress: p, Reason: WindowOver}, err
 }
 
+// Snapshot makes one pass that puts all pages of the database as a snapshot, which needs
+// no object before it, unless there is one of a later state than after already.
+func (h *Host) Snapshot(ctx context.Context, d Database, head, after ltx.TXID) (Result, error) {
+	var p Progress
+	err := h.with(ctx, d, func(s *slot) error {
+		if err := s.open(ctx, head); err != nil {
+			return err
+		}
+		return s.passAs(ctx, &p, func(sh *ship.Shipper) (ship.Outcome, error) { return sh.Snapshot(ctx, after) })
+	})
+	return Result{Progress: p, Reason: WindowOver}, err
+}
+
 // Check tells whether d could be replicated: the file, its directory, and the
 // replica's head. It writes nothing anywhere.
 func (h *Host) Check(ctx context.Context, d Database) error {

@@ -291,12 +291,17 @@ func (s *slot) openShipper(ctx context.Context, d Database, head ltx.TXID) error
 // pass makes one pass and adds what it did to p. A database whose files were
 // replaced is opened anew, once.
 func (s *slot) pass(ctx context.Context, p *Progress) error {
-	err := s.onePass(ctx, p)
+	return s.passAs(ctx, p, func(sh *ship.Shipper) (ship.Outcome, error) { return sh.Pass(ctx) })
+}
+
+// passAs is pass with what the shipper is to do.
+func (s *slot) passAs(ctx context.Context, p *Progress, do func(*ship.Shipper) (ship.Outcome, error)) error {
+	err := s.onePass(p, do)
 	if errors.Is(err, source.ErrReplaced) {
 		s.host.opts.Log.Warn("reopened", "db", s.opened.Name, "err", err)
 		s.abandon()
 		if err = s.open(ctx, 0); err == nil {
-			err = s.onePass(ctx, p)
+			err = s.onePass(p, do)
 		}
 	}
 	if errors.Is(err, source.ErrMissing) {
@@ -308,8 +313,8 @@ func (s *slot) pass(ctx context.Context, p *Progress) error {
 	return err
 }
 
-func (s *slot) onePass(ctx context.Context, p *Progress) error {
-	out, err := s.shipper.Pass(ctx)
+func (s *slot) onePass(p *Progress, do func(*ship.Shipper) (ship.Outcome, error)) error {
+	out, err := do(s.shipper)
 	s.host.opts.Observer.Passed(s.opened.Name, out, err)
 	p.add(out, err == nil)
 	s.txid = max(s.txid, out.TXID)

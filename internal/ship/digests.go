@@ -49,6 +49,11 @@ func (s *Shipper) trust(ctx context.Context, head replica.Object, position wal.P
 	if t.Trusted() && t.at == head.Max && t.Digest() == head.Digest {
 		return nil
 	}
+	if position.PageSize == 0 && head.Max != 0 { // the head cannot be read
+		t.Distrust()
+		t.following = false
+		return nil
+	}
 	t.following = t.following || t.Trusted()
 	if ok, err := s.verify(head, position); ok || head.Digest == 0 {
 		return err
@@ -140,7 +145,7 @@ func (s *Shipper) force() source.Rule {
 // whole is what the head says it is, none. The first page stays in any case where
 // an object is needed that makes the replica ours.
 func (s *Shipper) narrow(c *source.Changeset) error {
-	if s.head.Max == 0 || s.state.Position.PageSize != c.End.PageSize {
+	if s.head.Max == 0 || s.state.Position.PageSize != c.End.PageSize || s.anew {
 		return nil
 	}
 	claim := s.head.Writer != s.state.Writer

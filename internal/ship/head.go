@@ -19,11 +19,15 @@ func (s *Shipper) settle(ctx context.Context) error {
 		return nil
 	}
 	s.opts.Head = max(s.opts.Head, s.head.Max)
-	head, err := readHead(ctx, s.opts, s.state.Writer)
+	opts := s.opts
+	if s.anew {
+		opts.Head = 0 // what stands where it was, and after it, is in doubt
+	}
+	head, err := readHead(ctx, opts, s.state.Writer)
 	if err != nil {
 		return err
 	}
-	if head.Max != 0 && head.Instance != s.instance && (s.owned || s.inherited != 0 && head.Max > s.inherited) {
+	if head.Max != 0 && head.Instance != s.instance && (s.owned || s.inherited != 0 && head.Max > s.inherited) && !s.lost(head) {
 		return s.twin(head)
 	}
 	if head.Max == 0 && len(s.spool.entries) > 0 {
@@ -156,6 +160,9 @@ func (s *Shipper) positionOf(ctx context.Context, head replica.Object) (wal.Posi
 		return wal.Position{}, nil
 	}
 	p, err := s.opts.Replica.Position(ctx, head)
+	if s.anew && errors.Is(err, replica.ErrDamaged) {
+		return wal.Position{}, nil
+	}
 	if err != nil {
 		return wal.Position{}, fmt.Errorf("read the head of %s: %w", s.opts.URL, err)
 	}

@@ -122,6 +122,11 @@ var operations = []operation{
 		run:   onePass,
 	},
 	{
+		name:  "a snapshot that was asked for",
+		setup: func(s *stand) { s.mustPass(); s.insert(4); s.mustPass(); s.insert(1); s.excused = true },
+		run:   func(ctx context.Context, s *stand) error { _, err := s.ship.Snapshot(ctx, 2); return err },
+	},
+	{
 		name:  "taking over with a spool",
 		setup: takeOver,
 		run:   onePass,

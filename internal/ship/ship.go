@@ -101,6 +101,7 @@ type Shipper struct {
 	room    room
 	scrub   scrub
 	demand  source.Rule // why the next capture must look at all pages; empty when the log decides
+	anew    bool        // all pages are put, as a snapshot that needs no object before it
 
 	// instance tells this Shipper's objects from those of others under the same
 	// writer: of earlier processes, and of a twin, which a copied machine makes.
@@ -254,7 +255,7 @@ func (s *Shipper) resynced(c *source.Changeset, out *Outcome) error {
 	if c.Rule != source.RuleFirst {
 		out.Resyncs = append(out.Resyncs, c.Rule)
 	}
-	s.demand, s.state.File, s.state.Hurry = "", s.db.ID(), false
+	s.demand, s.anew, s.state.File, s.state.Hurry = "", false, s.db.ID(), false
 	s.mark()
 	if c.Empty() {
 		s.state.Position, s.state.Equal, s.state.Clean = c.End, c.End, source.Stamp{}
@@ -331,10 +332,10 @@ func (s *Shipper) checkFree(ctx context.Context, d replica.Draft) error {
 
 // draft describes c as the object for txid. A replica cannot change its page
 // size from one level-0 object to the next, so such a resync starts over as a
-// snapshot of everything.
+// snapshot of everything, as one does that was asked for.
 func (s *Shipper) draft(c *source.Changeset, txid ltx.TXID) replica.Draft {
 	d := replica.Draft{Min: txid, Max: txid, Position: c.End, From: c.Start, Writer: s.state.Writer, Instance: s.instance, Created: s.timestamp()}
-	if old := s.state.Position.PageSize; old != 0 && old != c.End.PageSize {
+	if old := s.state.Position.PageSize; old != 0 && old != c.End.PageSize || s.anew && c.Full && s.head.Max != 0 {
 		d.Level, d.Min = plan.SnapshotLevel, 1
 	}
 	return d

@@ -22,6 +22,7 @@ const (
 	RuleSpool     Rule = "spool"     // what waited in the spool was damaged, or lost
 	RuleFolded    Rule = "folded"    // the spool was given up for want of disk space
 	RuleScrub     Rule = "scrub"     // a page of the file is not what was shipped
+	RuleRepair    Rule = "repair"    // a snapshot was asked for, which needs no object before it
 )
 
 // verdict says from where a capture may go on.

@@ -1,0 +1,139 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/superfly/ltx"
+
+	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/plan"
+	"github.com/holdfast-db/holdfast/internal/replica"
+)
+
+// Mended is what was done about damage, and what is left of it.
+type Mended struct {
+	Aside  []string  // objects that were set aside, as they were called
+	Later  []string  // damaged objects that stay for now, as their names are still needed
+	When   time.Time // from when on none of them is needed; zero where that cannot be told
+	Merged string    // snapshot that was made of what is sound; empty for none
+
+	Latest   ltx.TXID     // state that a restore of the latest means
+	Newest   ltx.TXID     // state that sound objects lead to; 0 for none
+	Snapshot bool         // a restore of the latest state fails all the same: the database itself has to help
+	Lost     []plan.Range // states that were kept and cannot be restored any more
+}
+
+// MendOptions say what is damaged.
+type MendOptions struct {
+	Replica *replica.Replica
+	URL     string   // of the replica, as it is shown
+	Damaged []Damage // those that are not certain are left alone
+	Alone   bool     // the database cannot help: protect the newest state that there is
+	Scratch string   // directory for the index of a large snapshot; empty for the system's
+
+	Now func() time.Time // nil is time.Now
+}
+
+// Assess tells what can be done about damage, and changes nothing.
+func Assess(ctx context.Context, o MendOptions) (Mended, error) {
+	_, m, err := o.assess(ctx)
+	if err != nil {
+		return Mended{}, fmt.Errorf("verify %s: %w", o.URL, err)
+	}
+	return m.told(o), nil
+}
+
+// Mend sets damaged objects aside that restores can do without, so that these go other
+// ways. It can be cut off anywhere and made again. What it cannot help, a snapshot of the
+// database does, which its host has to put before: that needs none of the older objects.
+func Mend(ctx context.Context, o MendOptions) (Mended, error) {
+	m, err := o.mend(ctx)
+	if err != nil {
+		return m, fmt.Errorf("repair %s: %w", o.URL, err)
+	}
+	return m, nil
+}
+
+func (o MendOptions) mend(ctx context.Context) (Mended, error) {
+	objects, m, err := o.assess(ctx)
+	if err != nil {
+		return Mended{}, err
+	}
+	told := m.told(o)
+	for _, f := range m.Aside {
+		i := slices.IndexFunc(o.Damaged, func(d Damage) bool { return d.File == f })
+		_, err := o.Replica.SetAside(ctx, objects[f], o.Damaged[i].Sum)
+		if err != nil && !errors.Is(err, blob.ErrNotFound) {
+			return told, err
+		}
+		told.Aside = append(told.Aside, o.Damaged[i].Key)
+	}
+	if o.Alone {
+		told.Merged, err = o.protect(ctx, objects, m)
+	}
+	return told, err
+}
+
+// assessment is a plan.Mending with the files that it is about.
+type assessment struct {
+	plan.Mending
+	files []plan.File
+}
+
+func (o MendOptions) assess(ctx context.Context) (map[plan.File]replica.Object, assessment, error) {
+	all, err := o.Replica.All(ctx)
+	if err != nil {
+		return nil, assessment{}, err
+	}
+	objects := make(map[plan.File]replica.Object, len(all))
+	for _, each := range all {
+		objects[each.File] = each
+	}
+	files := replica.Files(all)
+	return objects, assessment{plan.Mend(files, certain(o.Damaged), o.now()), files}, nil
+}
+
+func (o MendOptions) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
+}
+
+func certain(damaged []Damage) []plan.File { return Survey{Damaged: damaged}.Files() }
+
+// told is m as others see it, before anything was done.
+func (m assessment) told(MendOptions) Mended {
+	t := Mended{Latest: m.Latest, Newest: m.Newest, Snapshot: m.Snapshot, Lost: m.Lost}
+	for _, f := range m.Later {
+		t.Later = append(t.Later, replica.Key(f.Level, f.Min, f.Max))
+		if free := f.Created.Add(plan.NameHeld); free.After(t.When) && f.Max < m.Latest {
+			t.When = free
+		}
+	}
+	return t
+}
+
+// protect makes a snapshot of the newest state that sound objects lead to, unless it has
+// one: it is all that is left of the database, and hangs on each object of its chain.
+func (o MendOptions) protect(ctx context.Context, objects map[plan.File]replica.Object, m assessment) (made string, err error) {
+	damaged := certain(o.Damaged)
+	sound := slices.DeleteFunc(slices.Clone(m.files), func(f plan.File) bool { return slices.Contains(damaged, f) })
+	chain, err := plan.Restore(sound, plan.Target{TXID: m.Newest})
+	if err != nil || len(chain) < 2 {
+		return "", nil //nolint:nilerr // there is nothing to protect
+	}
+	from := make([]replica.Object, len(chain))
+	for i, f := range chain {
+		from[i] = objects[f]
+	}
+	snapshot, err := o.Replica.Merge(ctx, plan.SnapshotLevel, from, o.Scratch)
+	if errors.Is(err, blob.ErrExists) {
+		return "", nil
+	}
+	return snapshot.Key(), err
+}
