@@ -50,36 +50,55 @@ func unreached(files []File) (gaps []Gap) {
 // stays when the others go.
 func holes(files []File) (gaps []Gap) {
 	head := newest(files, func(f File) bool { return f.Level == 0 })
+	points, _ := Points(files)
 	for level := 1; level < SnapshotLevel; level++ {
 		below := ofLevel(files, level-1)
 		for _, merge := range ofLevel(files, level) {
 			part := func(f File) bool {
 				return f != head && f.Level < level && f.Min >= merge.Min && f.Max <= merge.Max && f.Max-f.Min < merge.Max-merge.Min
 			}
-			if slices.ContainsFunc(files, part) {
-				gaps = append(gaps, between(below, merge, level-1)...)
+			if !slices.ContainsFunc(files, part) {
+				continue
+			}
+			for _, hole := range without(merge, below) {
+				for _, r := range hole.between(points) {
+					gaps = append(gaps, Gap{Missing: r, States: r, Level: level - 1})
+				}
 			}
 		}
 	}
 	return gaps
 }
 
-// between returns what of merge none of the ascending files below it has.
-func between(below []File, merge File, level int) (gaps []Gap) {
+// without returns what of merge none of the ascending files below it has.
+func without(merge File, below []File) (holes []Range) {
 	next := merge.Min
-	missing := func(to ltx.TXID) {
-		if to >= next {
-			// The state at the merge's own end is there, in the merge.
-			gaps = append(gaps, Gap{Missing: Range{next, to}, States: Range{next, min(to, merge.Max-1)}, Level: level})
-		}
-	}
-	for _, f := range below {
-		if f.Min < merge.Min || f.Max > merge.Max {
+	for _, f := range append(slices.Clip(below), File{Min: merge.Max + 1, Max: merge.Max + 1}) {
+		if f.Min < merge.Min || f.Min > merge.Max+1 {
 			continue
 		}
-		missing(f.Min - 1)
+		if f.Min > next {
+			holes = append(holes, Range{next, f.Min - 1})
+		}
 		next = f.Max + 1
 	}
-	missing(merge.Max)
-	return gaps
+	return holes
+}
+
+// between returns the parts of r that lie between points, which are ascending.
+func (r Range) between(points []Point) (parts []Range) {
+	next := r.Min
+	for _, p := range points {
+		if p.TXID < r.Min || p.TXID > r.Max {
+			continue
+		}
+		if p.TXID > next {
+			parts = append(parts, Range{next, p.TXID - 1})
+		}
+		next = p.TXID + 1
+	}
+	if next <= r.Max {
+		parts = append(parts, Range{next, r.Max})
+	}
+	return parts
 }

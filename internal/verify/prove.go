@@ -93,10 +93,7 @@ func (o ProofOptions) choose(ctx context.Context) (target plan.Target, known boo
 
 // look has SQLite check the restored file, and asks it the user's question.
 func (o ProofOptions) look(ctx context.Context, file string, p *Proof) error {
-	db, err := openCopy(file)
-	if err != nil {
-		return err
-	}
+	db := openCopy(file)
 	defer db.Close() //nolint:errcheck // only read
 	if err := integrity(ctx, db); err != nil {
 		if errors.Is(err, ErrDatabase) && !p.Digest {

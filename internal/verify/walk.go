@@ -24,9 +24,10 @@ type walk struct {
 	at      ltx.TXID // whose pages the table holds, when it is trusted
 
 	// leant says that two objects agree about the state: one that has all pages is
-	// believed upon its own word only.
-	leant bool
-	alone []int // of damaged: what contradicts a state that nothing leans on
+	// believed upon its own word only, and that of its writer.
+	leant  bool
+	writer string // of the last object that led to the state
+	alone  []int  // of damaged: what contradicts a state that nothing leans on
 
 	damaged  []Damage
 	digested int
@@ -98,7 +99,7 @@ func (w *walk) pass(r *replica.Reader) error {
 // compare finds a page that is not the one of the state that is known, at which o ends.
 func (w *walk) compare(r *replica.Reader, o replica.Object) (why string, certain bool, err error) {
 	if r.PageSize() != w.table.PageSize() {
-		return fmt.Sprintf("pages of %d bytes at a state with %d", r.PageSize(), w.table.PageSize()), w.leant, r.Batches(ignore)
+		return fmt.Sprintf("pages of %d bytes at a state with %d", r.PageSize(), w.table.PageSize()), w.sure(o), r.Batches(ignore)
 	}
 	differs := uint32(0)
 	err = each(r, func(pgno uint32, data []byte) error {
@@ -113,9 +114,9 @@ func (w *walk) compare(r *replica.Reader, o replica.Object) (why string, certain
 	case err != nil:
 		return "", false, err
 	case differs != 0:
-		return fmt.Sprintf("page %d is not that of the state at %s", differs, o.Max), w.leant, nil
+		return fmt.Sprintf("page %d is not that of the state at %s", differs, o.Max), w.sure(o), nil
 	case o.Digest != 0 && o.Digest != w.table.Digest():
-		return fmt.Sprintf("it names the digest %s, the state at %s has %s", o.Digest, o.Max, w.table.Digest()), w.leant, nil
+		return fmt.Sprintf("it names the digest %s, the state at %s has %s", o.Digest, o.Max, w.table.Digest()), w.sure(o), nil
 	}
 	w.lean()
 	return "", false, nil
@@ -137,14 +138,14 @@ func (w *walk) begin(r *replica.Reader, o replica.Object) (why string, certain b
 	if got := change.Digest(); got != o.Digest {
 		return wrongDigest(got, o), true, nil
 	}
-	w.at = o.Max
+	w.at, w.writer = o.Max, o.Writer
 	return "", false, change.Apply()
 }
 
 // follow goes on from the state that is known.
 func (w *walk) follow(r *replica.Reader, o replica.Object) (why string, certain bool, err error) {
 	if r.PageSize() != w.table.PageSize() {
-		return fmt.Sprintf("pages of %d bytes after a state with %d", r.PageSize(), w.table.PageSize()), w.leant, r.Batches(ignore)
+		return fmt.Sprintf("pages of %d bytes after a state with %d", r.PageSize(), w.table.PageSize()), w.sure(o), r.Batches(ignore)
 	}
 	change, err := w.table.Begin(r.PageSize(), r.Commit())
 	if err != nil {
@@ -155,11 +156,17 @@ func (w *walk) follow(r *replica.Reader, o replica.Object) (why string, certain 
 	}
 	w.digested++
 	if got := change.Digest(); got != o.Digest {
-		return wrongDigest(got, o), w.leant, nil
+		return wrongDigest(got, o), w.sure(o), nil
 	}
-	w.at = o.Max
+	w.at, w.writer = o.Max, o.Writer
 	w.lean()
 	return "", false, change.Apply()
+}
+
+// sure tells whether o is wrong when it contradicts the state that is known. Else both
+// say of themselves that they are right, and one may be of another replica.
+func (w *walk) sure(o replica.Object) bool {
+	return w.leant || w.writer != "" && w.writer == o.Writer
 }
 
 // lean notes that another object agrees with the state: what contradicted it is wrong.
