@@ -18,50 +18,65 @@ type Gap struct {
 // comes after them cannot be reached, and those that a merge has while only some of what
 // it was made of is left, which would have gone together.
 func Gaps(files []File) []Gap {
-	gaps := append(unreached(files), holes(files)...)
-	slices.SortStableFunc(gaps, func(a, b Gap) int { return cmp.Compare(a.Missing.Min, b.Missing.Min) })
+	gaps := unreached(slices.Clone(files))
+	gaps = append(gaps, holes(files, gaps)...)
+	slices.SortFunc(gaps, func(a, b Gap) int { return cmp.Compare(a.Missing.Min, b.Missing.Min) })
 	return gaps
 }
 
+// unreached finds what is missing before the ends of files that cannot be reached.
 func unreached(files []File) (gaps []Gap) {
-	files = slices.Clone(files)
 	slices.SortFunc(files, compare)
 	top, seen := ltx.TXID(0), ltx.TXID(0) // highest state reached, and highest end of all
 	for len(files) > 0 {
 		group := sameMax(files)
-		files = files[len(group):]
 		first := slices.MinFunc(group, func(a, b File) int { return cmp.Compare(a.Min, b.Min) })
+		merge := func() int {
+			return slices.IndexFunc(files, func(f File) bool { return !f.Complete() && f.covers(seen+1) })
+		}
 		switch end := group[0].Max; {
 		case end == 0:
-			continue
 		case first.Min-1 <= top:
 			top = end
-		case first.Min-1 <= seen:
+		case first.Min-1 <= seen, seen > top && merge() >= 0:
 			gaps[len(gaps)-1].States.Max = end
 		default:
-			gaps = append(gaps, Gap{Missing: Range{seen + 1, first.Min - 1}, States: Range{seen + 1, end}, Level: -1})
+			g := Gap{Missing: Range{seen + 1, nextAfter(files, seen) - 1}, States: Range{seen + 1, end}, Level: -1}
+			if i := merge(); i >= 0 {
+				g.Level = files[i].Level - 1
+			}
+			gaps = append(gaps, g)
 		}
 		seen = group[0].Max
+		files = files[len(group):]
 	}
 	return gaps
 }
 
-// holes finds merges of which a part is left, but not all. The newest file of level 0
-// stays when the others go.
-func holes(files []File) (gaps []Gap) {
+// holes finds merges of which a part is left, but not all, where no gap is known yet. The
+// newest file of level 0 stays when the others go.
+func holes(files []File, known []Gap) (gaps []Gap) {
 	head := newest(files, func(f File) bool { return f.Level == 0 })
+	var taken []Range // states that can be restored, and those that are told of
 	points, _ := Points(files)
+	for _, p := range points {
+		taken = append(taken, Range{p.TXID, p.TXID})
+	}
+	for _, g := range known {
+		taken = append(taken, g.States)
+	}
+	slices.SortFunc(taken, func(a, b Range) int { return cmp.Compare(a.Min, b.Min) })
 	for level := 1; level < SnapshotLevel; level++ {
 		below := ofLevel(files, level-1)
 		for _, merge := range ofLevel(files, level) {
 			part := func(f File) bool {
-				return f != head && f.Level < level && f.Min >= merge.Min && f.Max <= merge.Max && f.Max-f.Min < merge.Max-merge.Min
+				return (f != head || f.Max != merge.Max) && f.Level < level && f.Min >= merge.Min && f.Max <= merge.Max && f.Max-f.Min < merge.Max-merge.Min
 			}
 			if !slices.ContainsFunc(files, part) {
 				continue
 			}
-			for _, hole := range without(merge, below) {
-				for _, r := range hole.between(points) {
+			for _, missing := range without(merge, below) {
+				for _, r := range missing.between(taken) {
 					gaps = append(gaps, Gap{Missing: r, States: r, Level: level - 1})
 				}
 			}
@@ -85,20 +100,20 @@ func without(merge File, below []File) (holes []Range) {
 	return holes
 }
 
-// between returns the parts of r that lie between points, which are ascending.
-func (r Range) between(points []Point) (parts []Range) {
+// between returns the parts of r that none of others has, which are ascending.
+func (r Range) between(others []Range) (parts []Range) {
 	next := r.Min
-	for _, p := range points {
-		if p.TXID < r.Min || p.TXID > r.Max {
+	for _, o := range others {
+		if o.Max < next || o.Min > r.Max {
 			continue
 		}
-		if p.TXID > next {
-			parts = append(parts, Range{next, p.TXID - 1})
+		if o.Min > next {
+			parts = append(parts, Range{next, o.Min - 1})
 		}
-		next = p.TXID + 1
+		if o.Max >= r.Max {
+			return parts
+		}
+		next = o.Max + 1
 	}
-	if next <= r.Max {
-		parts = append(parts, Range{next, r.Max})
-	}
-	return parts
+	return append(parts, Range{next, r.Max})
 }

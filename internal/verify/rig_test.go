@@ -54,6 +54,7 @@ func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, path: filepath.Join(t.TempDir(), "app.db"), store: mem.New(), states: map[ltx.TXID][]byte{}}
 	r.app = sqlitetest.Open(t, r.path, "page_size=512")
+	r.exec("CREATE TABLE still AS SELECT randomblob(3000) AS v")
 	r.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
 	s := r.shipper(r.store)
 	for i := range 22 {
