@@ -99,6 +99,11 @@ type SyncOnceInput struct {
 	Database Database `json:"database"`
 	Head     ltx.TXID `json:"head,omitempty"`
 	Check    bool     `json:"check,omitempty"` // open and judge, write nothing
+
+	// Snapshot puts all pages as a snapshot that needs no object before it, unless there is
+	// one of a later state than After.
+	Snapshot bool     `json:"snapshot,omitempty"`
+	After    ltx.TXID `json:"after,omitempty"`
 }
 
 // StopSyncInput names the database and the window that is to end.

@@ -28,6 +28,9 @@ const (
 	DatabaseMissing  = "DatabaseMissing"
 	ReplicaDamaged   = "ReplicaDamaged"
 	Internal         = "Internal"
+
+	OwnHost     = "OwnHost"     // a verification that another worker may make better
+	WorkerStops = "WorkerStops" // the work is begun anew by another
 )
 
 // Types of errors that only restores have.
@@ -50,6 +53,7 @@ var table = []struct {
 	{source.ErrDiskFull, DiskFull, true},
 	{syscall.ENOSPC, DiskFull, true},
 	{syscall.EDQUOT, DiskFull, true},
+	{restore.ErrNoSpace, DiskFull, true},
 	{ship.ErrFenced, Fenced, false},
 	{ship.ErrForeign, Fenced, false},
 	{source.ErrMissing, DatabaseMissing, false},

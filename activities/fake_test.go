@@ -19,6 +19,7 @@ import (
 type fakeHost struct {
 	sync     func(ctx context.Context, w host.Window, beat func(host.Progress)) (host.Result, error)
 	syncOnce func(ctx context.Context, db host.Database, head ltx.TXID) (host.Result, error)
+	snapshot func(ctx context.Context, db host.Database, head, after ltx.TXID) (host.Result, error)
 	check    func(ctx context.Context, db host.Database) error
 	stopSync func(name string) error
 	cleanUp  func(db host.Database) (host.CleanUp, error)
@@ -32,6 +33,10 @@ func (f *fakeHost) Sync(ctx context.Context, w host.Window, beat func(host.Progr
 
 func (f *fakeHost) SyncOnce(ctx context.Context, db host.Database, head ltx.TXID) (host.Result, error) {
 	return f.syncOnce(ctx, db, head)
+}
+
+func (f *fakeHost) Snapshot(ctx context.Context, db host.Database, head, after ltx.TXID) (host.Result, error) {
+	return f.snapshot(ctx, db, head, after)
 }
 
 func (f *fakeHost) Check(ctx context.Context, db host.Database) error { return f.check(ctx, db) }

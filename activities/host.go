@@ -33,6 +33,9 @@ type Host interface {
 	Sync(ctx context.Context, w host.Window, beat func(host.Progress)) (host.Result, error)
 	// SyncOnce makes one pass, also beside a running window.
 	SyncOnce(ctx context.Context, db host.Database, head ltx.TXID) (host.Result, error)
+	// Snapshot is SyncOnce that puts all pages as a snapshot, unless there is one of a later
+	// state than after.
+	Snapshot(ctx context.Context, db host.Database, head, after ltx.TXID) (host.Result, error)
 	// Check tells whether db can be replicated. It writes nothing.
 	Check(ctx context.Context, db host.Database) error
 	// StopSync ends the running window and returns when it has ended. That none
@@ -74,11 +77,18 @@ func (a *HostActivities) SyncOnce(ctx context.Context, in SyncOnceInput) (Progre
 	}
 	pulse := startPulse(ctx, Beat{Progress: Progress{TXID: in.Head}})
 	defer pulse.stop()
-	res, err := a.Host.SyncOnce(ctx, in.Database.host(), in.Head)
+	res, err := a.once(ctx, in)
 	if err != nil {
 		return Progress{}, translate(ctx, err)
 	}
 	return progressOf(res.Progress), nil
+}
+
+func (a *HostActivities) once(ctx context.Context, in SyncOnceInput) (host.Result, error) {
+	if in.Snapshot {
+		return a.Host.Snapshot(ctx, in.Database.host(), in.Head, in.After)
+	}
+	return a.Host.SyncOnce(ctx, in.Database.host(), in.Head)
 }
 
 // checkWithin is what a store has to answer in before somebody who waits is told

@@ -98,7 +98,7 @@ func (a *ReplicaActivities) Maintain(ctx context.Context, in MaintainInput) (Mai
 	begun := time.Now()
 	work, stopped, end := untilStop(ctx)
 	defer end()
-	alive := keepAlive(ctx)
+	alive := keepAlive[Maintained](ctx)
 	defer alive.stop()
 	res, err := a.maintain(work, in, alive.set)
 	switch {
@@ -193,22 +193,22 @@ func untilStop(ctx context.Context) (work context.Context, stopped func() bool, 
 // alive sends heartbeats with what was done so far, for as long as the work takes. One
 // object can take an hour, so that time sends them and not progress; and none is sent
 // for what takes a moment, as each may cost something.
-type alive struct {
+type alive[T any] struct {
 	mu    sync.Mutex
-	done  Maintained
+	done  T
 	over  chan struct{}
 	ended sync.WaitGroup
 }
 
-func keepAlive(ctx context.Context) *alive {
-	a := &alive{over: make(chan struct{})}
+func keepAlive[T any](ctx context.Context) *alive[T] {
+	a := &alive[T]{over: make(chan struct{})}
 	if timeout := activity.GetInfo(ctx).HeartbeatTimeout; timeout > 0 {
 		a.ended.Go(func() { a.beat(ctx, timeout/3) })
 	}
 	return a
 }
 
-func (a *alive) beat(ctx context.Context, every time.Duration) {
+func (a *alive[T]) beat(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -223,19 +223,19 @@ func (a *alive) beat(ctx context.Context, every time.Duration) {
 	}
 }
 
-func (a *alive) set(done Maintained) {
+func (a *alive[T]) set(done T) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.done = done
 }
 
-func (a *alive) soFar() Maintained {
+func (a *alive[T]) soFar() T {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.done
 }
 
-func (a *alive) stop() {
+func (a *alive[T]) stop() {
 	close(a.over)
 	a.ended.Wait()
 }

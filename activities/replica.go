@@ -14,6 +14,15 @@ type ReplicaActivities struct {
 	Open func(ctx context.Context, url string) (*replica.Replica, error)
 	Log  *slog.Logger
 
+	// For verifications: the host that this worker runs on, and a directory with room for
+	// a restored database.
+	Host    string
+	Scratch string
+	Fleet   Fleet
+
+	// Verified, if set, is told of each verification that came to an end.
+	Verified func(database string, res VerifyResult)
+
 	// Maintained, if set, is told of each run that ended, well or with err.
 	Maintained func(database string, res MaintainResult, err error)
 }

@@ -33,6 +33,8 @@ const (
 	typeNoAnswer      = "NoAnswer"
 	typeUnreachable   = "Unreachable"
 	typeTaken         = "Taken"
+	typeUnderWay      = "UnderWay"
+	typeNotProven     = "NotProven"
 	typeExists        = "Exists"
 	typeFailed        = "Failed"
 )
@@ -105,6 +107,7 @@ func judge(ctx context.Context, err error) *fault {
 		{control.ErrNoAnswer, statusFailed, typeNoAnswer},
 		{control.ErrUnreachable, statusFailed, typeUnreachable},
 		{control.ErrTaken, statusFailed, typeTaken},
+		{control.ErrUnderWay, statusFailed, typeUnderWay},
 	} {
 		if errors.Is(err, row.is) {
 			return &fault{row.status, row.typ, err}

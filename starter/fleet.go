@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"go.temporal.io/sdk/log"
 
@@ -25,6 +26,9 @@ type fleet interface {
 	StartRestore(context.Context, workflows.RestoreRequest) (id string, err error)
 	FollowRestore(ctx context.Context, id string, tell func(control.RestoreView)) (workflows.Restored, error)
 	CancelRestore(ctx context.Context, id string) error
+	Verify(context.Context, workflows.VerifyRequest) (workflows.VerifyAnswer, error)
+	VerifyEvery(ctx context.Context, in workflows.VerifyRequest, every time.Duration) (created bool, err error)
+	VerifyOff(ctx context.Context, name string) (was bool, err error)
 	Setup(context.Context) (created []string, err error)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,8 @@ type fakeFleet struct {
 	synced       workflows.Synced
 	stopped      workflows.Stopped
 	created      []string
+	verified     workflows.VerifyAnswer
+	scheduled    bool
 	asked        []string // method and name
 	registration workflows.Registration
 	wait         bool // until the context ends
@@ -108,6 +111,18 @@ func (f *fakeFleet) Stop(ctx context.Context, name string, skip bool) (workflows
 		word = "without"
 	}
 	return f.stopped, f.answer(ctx, "stop", name, word)
+}
+
+func (f *fakeFleet) Verify(ctx context.Context, in workflows.VerifyRequest) (workflows.VerifyAnswer, error) {
+	return f.verified, f.answer(ctx, fmt.Sprintf("verify %+v", in))
+}
+
+func (f *fakeFleet) VerifyEvery(ctx context.Context, in workflows.VerifyRequest, every time.Duration) (bool, error) {
+	return f.scheduled, f.answer(ctx, fmt.Sprintf("verify every %v %+v", every, in))
+}
+
+func (f *fakeFleet) VerifyOff(ctx context.Context, name string) (bool, error) {
+	return f.scheduled, f.answer(ctx, "verify off "+name)
 }
 
 func (f *fakeFleet) Setup(ctx context.Context) ([]string, error) {

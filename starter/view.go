@@ -46,6 +46,8 @@ type view struct {
 	Window       float64      `json:"window_seconds"`
 	Workflow     string       `json:"workflow_id"`
 	Retention    *keptView    `json:"retention,omitempty"` // absent where no worker has answered
+
+	Verification *verificationView `json:"verification,omitempty"` // absent where there was none
 }
 
 // spanView is a stretch of time.
@@ -73,6 +75,7 @@ func see(s control.Status, now time.Time) view {
 	}
 	if s.Answering {
 		v.Retention = seeKept(s)
+		v.Verification = seeVerification(s.Verified)
 	}
 	if f := s.CleanUps.Folded; f != nil {
 		v.GivenUp = &spanView{From: instant(f.From), Until: instant(f.Until)}
@@ -116,6 +119,9 @@ func (v view) text(w io.Writer) {
 	}
 	if v.Retention != nil {
 		v.Retention.text(line)
+	}
+	if v.Verification != nil {
+		v.Verification.text(line)
 	}
 	v.troubles(line)
 	line("workflow", "%s", v.Workflow)

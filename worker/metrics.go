@@ -42,6 +42,15 @@ func (o observer) Maintained(database string, res activities.MaintainResult, err
 	})
 }
 
+// Verified tells of a verification, of a database of any host.
+func (o observer) Verified(database string, res activities.VerifyResult) {
+	n := telemetry.VerificationNumbers{Failed: res.Fault != nil || !res.Survey.Sound(), Read: res.Read, Damaged: res.Survey.Damages}
+	if p := res.Proven; p != nil {
+		n.TXID, n.Created, n.At = uint64(p.TXID), p.Created, p.At
+	}
+	o.metrics.Verified(database, n)
+}
+
 // serveMetrics answers at address until stop is called; at no address if that is
 // empty.
 func serveMetrics(logger *slog.Logger, address string, m *telemetry.Metrics) (stop func(), err error) {

@@ -67,7 +67,10 @@ func serve(ctx context.Context, w world, s settings) error {
 	if err != nil {
 		return err
 	}
-	replicas := &activities.ReplicaActivities{Open: opener(s.janitor()), Log: logger, Maintained: observer{metrics}.Maintained}
+	replicas := &activities.ReplicaActivities{
+		Open: opener(s.janitor()), Log: logger, Maintained: observer{metrics}.Maintained,
+		Host: s.Host, Scratch: s.scratch, Verified: observer{metrics}.Verified,
+	}
 	failure := attended(ctx, w, logger, handler, s, plane{h, attend, replicas})
 	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
@@ -139,6 +142,7 @@ func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Conne
 		defer cancel()
 		acts.Close(tell)
 	}()
+	p.replicas.Fleet = control.New(c, c.Namespace)
 	endLost(ctx, logger, c, h)
 	attending, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup

@@ -18,6 +18,7 @@ type settings struct {
 	secrets     []string // must not be printed
 	processDir  string   // of this worker: its lock, and which databases it has had
 	databaseDir string   // of the databases' state; empty for beside each
+	scratch     string   // of verifications
 }
 
 // settle loads the configuration and completes it with what the system says.
@@ -39,6 +40,9 @@ func settle(w world, src config.Source) (s settings, err error) {
 	}
 	root, err := stateRoot(w, s.StateDir)
 	s.processDir = filepath.Join(root, "hosts", s.Host)
+	if s.scratch = s.Maintenance.Scratch; s.scratch == "" {
+		s.scratch = filepath.Join(s.processDir, "scratch")
+	}
 	if s.StateDir != "" {
 		s.databaseDir = filepath.Join(s.StateDir, "databases")
 	}

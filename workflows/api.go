@@ -246,6 +246,8 @@ type Status struct {
 	Handled  Handled  `json:"handled"`
 
 	Maintenance Maintenance `json:"maintenance,omitzero"`
-	Maintaining time.Time   `json:"maintaining,omitzero"` // since when a run is under way, or waits for a worker
-	Pins        []Pin       `json:"pins,omitempty"`
+
+	Verified    activities.Verification `json:"verified,omitzero"`
+	Maintaining time.Time               `json:"maintaining,omitzero"` // since when a run is under way, or waits for a worker
+	Pins        []Pin                   `json:"pins,omitempty"`
 }

@@ -98,6 +98,17 @@ func (f *fakeHost) SyncOnce(_ context.Context, _ host.Database, _ ltx.TXID) (hos
 	return host.Result{Progress: host.Progress{Passes: 1, TXID: f.txid, SyncedAt: f.now()}}, nil
 }
 
+func (f *fakeHost) Snapshot(_ context.Context, _ host.Database, _, after ltx.TXID) (host.Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note(fmt.Sprintf("Snapshot after %d", after))
+	if err := pop(&f.once); err != nil {
+		return host.Result{}, err
+	}
+	f.txid = max(f.txid, after) + 1
+	return host.Result{Progress: host.Progress{Passes: 1, TXID: f.txid, SyncedAt: f.now()}}, nil
+}
+
 func (f *fakeHost) Check(_ context.Context, db host.Database) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

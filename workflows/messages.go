@@ -34,6 +34,7 @@ func (r *replication) listen(ctx workflow.Context) {
 		{name: SignalPause, handle: r.onPause},
 		{name: SignalPin, handle: r.onPin},
 		{name: SignalUnpin, handle: r.onUnpin},
+		{name: SignalVerified, handle: r.onVerified},
 	} {
 		s.channel = workflow.GetSignalChannel(ctx, s.name)
 		r.inbox.slots = append(r.inbox.slots, s)

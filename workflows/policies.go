@@ -215,3 +215,45 @@ func control(ctx workflow.Context, host, summary string, limit time.Duration, at
 		},
 	})
 }
+
+// lookUpOptions are those of LookUp: a query, which some worker answers in milliseconds.
+func lookUpOptions(ctx workflow.Context) workflow.Context {
+	return onReplica(ctx, "look up the database", time.Minute, 0, 3)
+}
+
+// verifyOptions are those of Verify. The first tries may be refusals of the database's own
+// host, a second each; five more, up to some minutes apart, are for a store that is away
+// and for workers that are lost. A proof of a terabyte takes half a day.
+func verifyOptions(ctx workflow.Context, summary string) workflow.Context {
+	return onReplica(ctx, summary, maintainLimit, verifyHeartbeat, 10)
+}
+
+// repairOptions are those of Repair, which copies what it sets aside.
+func repairOptions(ctx workflow.Context) workflow.Context {
+	return onReplica(ctx, "set damaged objects aside", maintainLimit, verifyHeartbeat, 5)
+}
+
+// snapshotOptions are those of Snapshot. One try, but for a lost worker: what keeps the
+// database from helping is the answer.
+func snapshotOptions(ctx workflow.Context) workflow.Context {
+	return onReplica(ctx, "have the database put a snapshot", maintainLimit, verifyHeartbeat, 3)
+}
+
+// verifyHeartbeat is the silence after which a worker that verifies counts as lost.
+const verifyHeartbeat = time.Minute
+
+func onReplica(ctx workflow.Context, summary string, limit, heartbeat time.Duration, tries int32) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              MaintenanceQueue,
+		Summary:                summary,
+		ScheduleToStartTimeout: maintainerWaits,
+		StartToCloseTimeout:    limit,
+		HeartbeatTimeout:       heartbeat,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    5 * time.Minute,
+			MaximumAttempts:    tries,
+		},
+	})
+}

@@ -13,6 +13,7 @@ import (
 func RegisterWorkflows(w worker.WorkflowRegistry) {
 	w.RegisterWorkflowWithOptions(ReplicateDatabase, workflow.RegisterOptions{Name: TypeReplicateDatabase})
 	w.RegisterWorkflowWithOptions(RestoreDatabase, workflow.RegisterOptions{Name: TypeRestoreDatabase})
+	w.RegisterWorkflowWithOptions(VerifyReplica, workflow.RegisterOptions{Name: TypeVerifyReplica})
 }
 
 // RegisterSyncActivities registers what a worker on a host's SyncQueue does. Its
@@ -25,6 +26,10 @@ func RegisterSyncActivities(w worker.ActivityRegistry, a *activities.HostActivit
 // must set WorkerStopTimeout, so that what is under way ends well.
 func RegisterReplicaActivities(w worker.ActivityRegistry, a *activities.ReplicaActivities) {
 	w.RegisterActivityWithOptions(a.Maintain, activity.RegisterOptions{Name: activities.NameMaintain})
+	w.RegisterActivityWithOptions(a.Verify, activity.RegisterOptions{Name: activities.NameVerify})
+	w.RegisterActivityWithOptions(a.Repair, activity.RegisterOptions{Name: activities.NameRepair})
+	w.RegisterActivityWithOptions(a.LookUp, activity.RegisterOptions{Name: activities.NameLookUp})
+	w.RegisterActivityWithOptions(a.Snapshot, activity.RegisterOptions{Name: activities.NameSnapshot})
 }
 
 // RegisterControlActivities registers what a worker on a host's ControlQueue

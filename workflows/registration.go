@@ -133,6 +133,7 @@ func (r *replication) adopt(ctx workflow.Context, want Spec) {
 	}
 	if !sameReplica(r.st.Spec, want) {
 		r.st.Progress = activities.Progress{}
+		r.st.Verified = activities.Verification{}
 		r.st.Synced = false
 		r.st.Maintenance, r.st.Pins = Maintenance{}, nil
 		r.outdate()

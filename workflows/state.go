@@ -33,6 +33,8 @@ type State struct {
 	Since       time.Time           `json:"since,omitzero"`
 	Maintenance Maintenance         `json:"maintenance,omitzero"`
 	Pins        []Pin               `json:"pins,omitempty"`
+
+	Verified activities.Verification `json:"verified,omitzero"`
 }
 
 // Problem is the last failure, for people.

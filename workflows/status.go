@@ -75,7 +75,7 @@ func (r *replication) status() Status {
 		Failures: r.failures(), Problem: r.problem(), NextAttempt: r.nextAttempt(),
 		Progress: r.st.Progress, CleanUps: r.st.CleanUps,
 		Windows: r.st.Windows, Runs: r.st.Runs, Handled: r.st.Handled,
-		Maintenance: r.st.Maintenance, Maintaining: r.maintainingSince(), Pins: r.st.Pins,
+		Verified: r.st.Verified, Maintenance: r.st.Maintenance, Maintaining: r.maintainingSince(), Pins: r.st.Pins,
 	}
 }
 
@@ -134,6 +134,9 @@ func (s Status) Markdown() string {
 		line("- given up for want of disk space: the states from **%s** until **%s** one by one; what they led to is kept", stamp(f.From), stamp(f.Until))
 	}
 	s.maintenance(line)
+	for _, each := range s.Verified.Lines() {
+		line("- %s", oneLine(each))
+	}
 	line("- windows: %d; the numbers are those of the last one's end, a running one's heartbeat knows more", s.Windows)
 	line("- database: %s on host %s", s.Path, s.Host)
 	line("- replica: %s; `holdfast restore %s -o FILE` puts it back", s.Replica, s.Replica)

@@ -20,6 +20,7 @@ func (r *replication) answer(ctx workflow.Context) error {
 		handle(ctx, UpdatePause, "pause, and return when nothing is being written any more", r.mayMessage, r.onPauseAndWait),
 		handle(ctx, UpdateResume, "resume, and return when it goes on", r.mayMessage, r.onResumeAndWait),
 		handle(ctx, UpdateSync, "make a pass now and return what is durable then", r.maySync, r.onSync),
+		handle(ctx, UpdateSnapshot, "put a snapshot of the database that needs no object before it", r.maySnapshot, r.onSnapshot),
 		handle(ctx, UpdateStop, "make a final pass, close the database and end", r.mayStop, r.onStop),
 	)
 }
@@ -115,8 +116,11 @@ func (r *replication) onSync(ctx workflow.Context, m Message) (Synced, error) {
 
 // pass makes one pass on the control queue.
 func (r *replication) pass(ctx workflow.Context, why string) (p activities.Progress, err error) {
-	err = workflow.ExecuteActivity(passOptions(ctx, r.st.Spec.Host, r.st.Spec.Settings, why), activities.NameSyncOnce,
-		activities.SyncOnceInput{Database: r.database(), Head: r.st.Progress.TXID}).Get(ctx, &p)
+	return r.passAs(ctx, activities.SyncOnceInput{Database: r.database(), Head: r.st.Progress.TXID}, why)
+}
+
+func (r *replication) passAs(ctx workflow.Context, in activities.SyncOnceInput, why string) (p activities.Progress, err error) {
+	err = workflow.ExecuteActivity(passOptions(ctx, r.st.Spec.Host, r.st.Spec.Settings, why), activities.NameSyncOnce, in).Get(ctx, &p)
 	if err != nil {
 		return activities.Progress{}, forPeople(err, r.st.Spec.Host)
 	}

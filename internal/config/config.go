@@ -64,6 +64,8 @@ type Backoff struct {
 // Maintenance says what this worker does for replicas, its own and others'.
 type Maintenance struct {
 	Slots int // how many it maintains side by side; 0 for none
+
+	Scratch string // directory for verifications; empty for one beside the worker's state
 }
 
 // Azure says how to reach the store, but for the secrets themselves.

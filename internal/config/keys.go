@@ -43,6 +43,7 @@ var keys = []key{
 	{"sync.wal-limit", "64MiB", "size", "log size from which an unreachable store makes passes spool"},
 	{"backoff.cap", "5m", "duration", "longest wait between two attempts"},
 	{"maintenance.slots", "2", "number", "replicas that this worker maintains side by side, of any host; 0 for none"},
+	{"maintenance.scratch", "", "directory", "where verifications restore databases to, and remove them again (default: beside the worker's state)"},
 	{"azure.endpoint", "", "url", "blob endpoint instead of the public one"},
 	{"azure.connection-string-file", "", "file", "file with a connection string"},
 	{"azure.account-key-file", "", "file", "file with an account key"},

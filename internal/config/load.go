@@ -209,7 +209,7 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 			SASFile:              d.text("azure.sas-file"),
 			Tier:                 d.text("azure.tier"),
 		},
-		Maintenance: Maintenance{Slots: d.count("maintenance.slots")},
+		Maintenance: Maintenance{Slots: d.count("maintenance.slots"), Scratch: d.text("maintenance.scratch")},
 
 		Metrics: Metrics{Listen: d.text("metrics.listen")},
 		Log:     Log{Level: d.text("log.level"), Format: d.text("log.format")},

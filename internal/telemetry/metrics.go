@@ -17,6 +17,9 @@ type Metrics struct {
 
 	maintained, merged, written, expired, freed *prometheus.CounterVec
 	oldest                                      *prometheus.GaugeVec
+
+	verified, verifiedBytes                           *prometheus.CounterVec
+	provenTXID, provenAt, provenState, damagedObjects *prometheus.GaugeVec
 }
 
 // PassNumbers are what one pass adds and where it leaves a database.
@@ -52,10 +55,18 @@ func NewMetrics() *Metrics {
 		expired:    counter("expired_objects_total", "Objects that this worker removed."),
 		freed:      counter("expired_object_bytes_total", "Bytes of the objects that this worker removed."),
 		oldest:     gauge("oldest_state_timestamp_seconds", "Time of the first state that can be restored, as this worker saw it last; of several workers the highest holds."),
+
+		verified:       counter("verifications_total", "Verifications by this worker, by outcome: ok or failed.", "outcome"),
+		verifiedBytes:  counter("verified_bytes_total", "Bytes of objects that this worker read to verify them."),
+		provenTXID:     gauge("proven_txid", "TXID that this worker last restored and found to be what was shipped; of several workers the one of the latest proven_timestamp_seconds holds."),
+		provenAt:       gauge("proven_timestamp_seconds", "When this worker last restored a state and found it to be what was shipped; of several workers the highest holds."),
+		provenState:    gauge("proven_state_timestamp_seconds", "Time of the state that this worker last restored."),
+		damagedObjects: gauge("damaged_objects", "Damaged objects that this worker found in its last verification."),
 	}
 	for _, c := range []prometheus.Collector{
 		m.passes, m.objects, m.bytes, m.transactions, m.resyncs, m.txid, m.synced, m.behind, m.spooled,
 		m.maintained, m.merged, m.written, m.expired, m.freed, m.oldest,
+		m.verified, m.verifiedBytes, m.provenTXID, m.provenAt, m.provenState, m.damagedObjects,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		m.Registry.MustRegister(c)
@@ -117,6 +128,34 @@ func (m *Metrics) Maintained(database string, n MaintenanceNumbers) {
 	if !n.Oldest.IsZero() {
 		m.oldest.WithLabelValues(database).Set(float64(n.Oldest.UnixNano()) / 1e9)
 	}
+}
+
+// VerificationNumbers are what one verification has found.
+type VerificationNumbers struct {
+	Failed  bool // something is wrong
+	Read    int64
+	Damaged int
+
+	TXID    uint64    // that was proven; the rest counts only if At is not zero
+	Created time.Time // of the state
+	At      time.Time // of the proof
+}
+
+// Verified takes up one verification of database's replica. Forget does not drop it.
+func (m *Metrics) Verified(database string, n VerificationNumbers) {
+	outcome := "ok"
+	if n.Failed {
+		outcome = "failed"
+	}
+	m.verified.WithLabelValues(database, outcome).Inc()
+	m.verifiedBytes.WithLabelValues(database).Add(float64(n.Read))
+	m.damagedObjects.WithLabelValues(database).Set(float64(n.Damaged))
+	if n.At.IsZero() {
+		return
+	}
+	m.provenTXID.WithLabelValues(database).Set(float64(n.TXID))
+	m.provenAt.WithLabelValues(database).Set(float64(n.At.UnixNano()) / 1e9)
+	m.provenState.WithLabelValues(database).Set(float64(n.Created.UnixNano()) / 1e9)
 }
 
 // Forget drops all that was told of database by its host.

@@ -40,11 +40,11 @@ type MendOptions struct {
 
 // Assess tells what can be done about damage, and changes nothing.
 func Assess(ctx context.Context, o MendOptions) (Mended, error) {
-	_, m, err := o.assess(ctx)
+	m, err := o.assess(ctx)
 	if err != nil {
 		return Mended{}, fmt.Errorf("verify %s: %w", o.URL, err)
 	}
-	return m.told(o), nil
+	return m.told(), nil
 }
 
 // Mend sets damaged objects aside that restores can do without, so that these go other
@@ -59,55 +59,58 @@ func Mend(ctx context.Context, o MendOptions) (Mended, error) {
 }
 
 func (o MendOptions) mend(ctx context.Context) (Mended, error) {
-	objects, m, err := o.assess(ctx)
+	m, err := o.assess(ctx)
 	if err != nil {
 		return Mended{}, err
 	}
-	told := m.told(o)
+	told := m.told()
 	for _, f := range m.Aside {
-		i := slices.IndexFunc(o.Damaged, func(d Damage) bool { return d.File == f })
-		_, err := o.Replica.SetAside(ctx, objects[f], o.Damaged[i].Sum)
+		object := m.objects[f]
+		_, err := o.Replica.SetAside(ctx, object, m.sums[f])
 		if err != nil && !errors.Is(err, blob.ErrNotFound) {
 			return told, err
 		}
-		told.Aside = append(told.Aside, o.Damaged[i].Key)
+		told.Aside = append(told.Aside, object.Key())
 	}
 	if o.Alone {
-		told.Merged, err = o.protect(ctx, objects, m)
+		told.Merged, err = o.protect(ctx, m)
 	}
 	return told, err
 }
 
-// assessment is a plan.Mending with the files that it is about.
+// assessment is a plan.Mending with what it is about.
 type assessment struct {
 	plan.Mending
-	files []plan.File
+	objects map[plan.File]replica.Object
+	files   []plan.File
+	damaged []plan.File // of them, for certain
+	sums    map[plan.File]uint64
 }
 
-func (o MendOptions) assess(ctx context.Context) (map[plan.File]replica.Object, assessment, error) {
+func (o MendOptions) assess(ctx context.Context) (a assessment, err error) {
 	all, err := o.Replica.All(ctx)
 	if err != nil {
-		return nil, assessment{}, err
+		return a, err
 	}
-	objects := make(map[plan.File]replica.Object, len(all))
+	a.files, a.objects, a.sums = replica.Files(all), make(map[plan.File]replica.Object, len(all)), map[plan.File]uint64{}
 	for _, each := range all {
-		objects[each.File] = each
+		a.objects[each.File] = each
+		i := slices.IndexFunc(o.Damaged, func(d Damage) bool { return d.Certain && d.Key == each.Key() })
+		if i >= 0 {
+			a.damaged = append(a.damaged, each.File)
+			a.sums[each.File] = o.Damaged[i].Sum
+		}
 	}
-	files := replica.Files(all)
-	return objects, assessment{plan.Mend(files, certain(o.Damaged), o.now()), files}, nil
-}
-
-func (o MendOptions) now() time.Time {
-	if o.Now == nil {
-		return time.Now()
+	now := time.Now
+	if o.Now != nil {
+		now = o.Now
 	}
-	return o.Now()
+	a.Mending = plan.Mend(a.files, a.damaged, now())
+	return a, nil
 }
-
-func certain(damaged []Damage) []plan.File { return Survey{Damaged: damaged}.Files() }
 
 // told is m as others see it, before anything was done.
-func (m assessment) told(MendOptions) Mended {
+func (m assessment) told() Mended {
 	t := Mended{Latest: m.Latest, Newest: m.Newest, Snapshot: m.Snapshot, Lost: m.Lost}
 	for _, f := range m.Later {
 		t.Later = append(t.Later, replica.Key(f.Level, f.Min, f.Max))
@@ -120,20 +123,22 @@ func (m assessment) told(MendOptions) Mended {
 
 // protect makes a snapshot of the newest state that sound objects lead to, unless it has
 // one: it is all that is left of the database, and hangs on each object of its chain.
-func (o MendOptions) protect(ctx context.Context, objects map[plan.File]replica.Object, m assessment) (made string, err error) {
-	damaged := certain(o.Damaged)
-	sound := slices.DeleteFunc(slices.Clone(m.files), func(f plan.File) bool { return slices.Contains(damaged, f) })
+func (o MendOptions) protect(ctx context.Context, m assessment) (made string, err error) {
+	sound := slices.DeleteFunc(slices.Clone(m.files), func(f plan.File) bool { return slices.Contains(m.damaged, f) })
 	chain, err := plan.Restore(sound, plan.Target{TXID: m.Newest})
 	if err != nil || len(chain) < 2 {
 		return "", nil //nolint:nilerr // there is nothing to protect
 	}
 	from := make([]replica.Object, len(chain))
 	for i, f := range chain {
-		from[i] = objects[f]
+		from[i] = m.objects[f]
 	}
 	snapshot, err := o.Replica.Merge(ctx, plan.SnapshotLevel, from, o.Scratch)
 	if errors.Is(err, blob.ErrExists) {
 		return "", nil
 	}
-	return snapshot.Key(), err
+	if err != nil {
+		return "", err
+	}
+	return snapshot.Key(), nil
 }

@@ -25,12 +25,19 @@ type ProofOptions struct {
 	Progress func(read, total int64) // bytes, when it is set
 }
 
+// plannedAnew is how often a proof begins when objects that it was about to read are
+// gone: maintenance has put others in their place.
+const plannedAnew = 3
+
 // Prove restores the target into scratch space and looks whether it is the database that
 // was shipped, and sound. An error that matches ErrReplica, ErrDatabase, ErrCheck or
 // ErrBudget says that it is not proven; any other one, that it could not be tried.
 func Prove(ctx context.Context, o ProofOptions) (Proof, error) {
 	begun := time.Now()
 	p, err := prove(ctx, o)
+	for try := 1; try < plannedAnew && errors.Is(err, blob.ErrNotFound); try++ {
+		p, err = prove(ctx, o)
+	}
 	p.Took = time.Since(begun)
 	if err != nil {
 		return p, fmt.Errorf("prove %s: %w", o.URL, err)

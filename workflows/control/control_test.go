@@ -86,6 +86,10 @@ func (d *data) SyncOnce(context.Context, host.Database, ltx.TXID) (host.Result, 
 	return host.Result{Progress: host.Progress{TXID: 9, SyncedAt: time.Now(), Passes: 1}}, nil
 }
 
+func (d *data) Snapshot(_ context.Context, _ host.Database, _, after ltx.TXID) (host.Result, error) {
+	return host.Result{Progress: host.Progress{TXID: after + 1, SyncedAt: time.Now(), Passes: 1}}, nil
+}
+
 func (d *data) Check(context.Context, host.Database) error { return d.refuse }
 
 func (d *data) StopSync(context.Context, string) error {
