@@ -296,9 +296,13 @@ func (a *app) locate(ctx context.Context, from string) (url string, err error) {
 // named refuses what is neither a URL nor a name.
 func named(from string) error {
 	if config.CheckName(from) != nil {
-		return misconfigured(fmt.Errorf("%q is neither a replica URL nor a database name; write abs://account@container/path, file:///path, or a name that list shows", from))
+		return misconfigured(notASource(from))
 	}
 	return nil
+}
+
+func notASource(from string) error {
+	return fmt.Errorf("%q is neither a replica URL nor a database name; write abs://account@container/path, file:///path, or a name that list shows", from)
 }
 
 // open opens a replica with the credentials of the environment or the

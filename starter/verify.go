@@ -99,6 +99,8 @@ func (a *app) doVerify(c *cobra.Command, v verifying, from string) error {
 		return usageHint(c, "a schedule needs a registered database", "say its name")
 	case c.Flags().Changed("every") && v.every < leastEvery:
 		return usageHint(c, fmt.Sprintf("--every is %v", v.every), fmt.Sprintf("write %v or more", leastEvery))
+	case !byURL && config.CheckName(from) != nil:
+		return misconfigured(notASource(from))
 	case byURL:
 		return a.verifyHere(c.Context(), v, from)
 	case v.scratch != "":
