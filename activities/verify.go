@@ -149,6 +149,7 @@ func (e examination) survey(ctx context.Context) error {
 	}
 	s, err := verify.Look(ctx, verify.SurveyOptions{
 		Replica: e.source, URL: e.in.Replica, Since: e.in.Since, Reached: e.in.Reached, Budget: budget, Scratch: e.scratch,
+		Policy:   plan.Policy{Window: time.Duration(e.in.Window), Level0: time.Duration(e.in.Level0)},
 		Progress: func(read, total int64) { e.tell("reading objects", read, total) },
 	})
 	if err != nil {

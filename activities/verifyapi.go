@@ -38,6 +38,9 @@ type Known struct {
 	Replica  string       `json:"replica"`
 	TXID     ltx.TXID     `json:"txid,omitempty"` // the last that it heard of
 	Verified Verification `json:"verified,omitzero"`
+
+	Window Duration `json:"window,omitempty"` // for which states are kept
+	Level0 Duration `json:"level0,omitempty"` // and each of them
 }
 
 // Verification is what is remembered of the verifications of a replica.
@@ -90,6 +93,8 @@ type VerifyInput struct {
 	Since       ltx.TXID `json:"since,omitempty"`        // objects that end here or before are not read
 	Reached     ltx.TXID `json:"reached,omitempty"`      // is known to have been put
 	Budget      int64    `json:"budget_bytes,omitempty"` // that may be read; 0 for no limit
+	Window      Duration `json:"window,omitempty"`       // by which the replica is maintained
+	Level0      Duration `json:"level0,omitempty"`
 }
 
 // VerifyResult is what was found.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/config"
+	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/workflows"
 )
 
@@ -152,7 +153,7 @@ func (a *app) verifyOff(ctx context.Context, f fleet, name string) error {
 	})
 }
 
-// verifyHere verifies a replica without Temporal: nobody can ask its database for help.
+// verifyHere verifies a replica without Temporal.
 func (a *app) verifyHere(ctx context.Context, v verifying, url string) error {
 	settings, err := a.settings(v.config)
 	if err != nil {
@@ -172,25 +173,29 @@ func (a *app) verifyHere(ctx context.Context, v verifying, url string) error {
 		return noReplica(url)
 	}
 	if answer.Fresh = answer.Found.Survey.Gaps; v.repair && answer.Broken() {
-		r := &workflows.RepairAnswer{}
-		if answer.Repair = r; answer.NeedsSnapshot() {
-			r.Refused = "by URL nobody asks it; verify by its name"
-		}
-		r.Mending, err = activities.SetAside(ctx, source, activities.RepairInput{Replica: url, Damaged: answer.Found.Survey.Damaged, Alone: r.Refused != ""}, v.scratch)
-		if err != nil {
-			return err
-		}
-		if in.Cheap = false; r.Refused != "" {
-			in.TXID = r.Mending.Newest
-		}
-		answer.Again = &activities.VerifyResult{Worker: answer.Found.Worker}
-		if err := activities.Examine(ctx, source, in, v.scratch, nil, answer.Again); err != nil {
+		if err := repairHere(ctx, source, in, v.scratch, &answer); err != nil {
 			return err
 		}
 	}
-	problems := answer.Problems()
-	answer.OK = len(problems) == 0
+	answer.OK = len(answer.Problems()) == 0
 	return a.emitVerified(answer)
+}
+
+// repairHere repairs what can be without the database: nobody can ask it for help.
+func repairHere(ctx context.Context, source *replica.Replica, in activities.VerifyInput, scratch string, answer *workflows.VerifyAnswer) (err error) {
+	r := &workflows.RepairAnswer{}
+	if answer.Repair = r; answer.NeedsSnapshot() {
+		r.Refused = "by URL nobody asks it; verify by its name"
+	}
+	damaged := activities.RepairInput{Replica: in.Replica, Damaged: answer.Found.Survey.Damaged, Alone: r.Refused != ""}
+	if r.Mending, err = activities.SetAside(ctx, source, damaged, scratch); err != nil {
+		return err
+	}
+	if in.Cheap = false; damaged.Alone {
+		in.TXID = r.Mending.Newest
+	}
+	answer.Again = &activities.VerifyResult{Worker: answer.Found.Worker}
+	return activities.Examine(ctx, source, in, scratch, nil, answer.Again)
 }
 
 // emitVerified prints an answer, and fails with what is wrong.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/ship"
@@ -28,6 +29,7 @@ func TestMetricsAreServed(t *testing.T) {
 	o.Passed("gone", ship.Outcome{}, errors.New("no route to host"))
 	o.Released("gone")
 	o.Maintained("shop", activities.MaintainResult{Done: activities.Maintained{Merged: 3}, Damage: "an object"}, nil)
+	o.Verified("shop", activities.VerifyResult{Proven: &activities.Proven{TXID: 8, At: time.Unix(1700000000, 0)}, Survey: activities.Survey{Damages: 1}})
 	_, after, _ := strings.Cut(log.String(), "address=")
 	answer, err := http.Get(strings.Fields(after)[0])
 	if err != nil {
@@ -38,7 +40,8 @@ func TestMetricsAreServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`holdfast_replica_txid{database="shop"} 9`, `holdfast_resyncs_total{database="shop",rule="scrub"} 1`, `holdfast_merged_objects_total{database="shop"} 3`, `holdfast_maintenance_runs_total{database="shop",outcome="failed"} 1`, "process_open_fds"} {
+	for _, want := range []string{`holdfast_replica_txid{database="shop"} 9`, `holdfast_resyncs_total{database="shop",rule="scrub"} 1`, `holdfast_merged_objects_total{database="shop"} 3`, `holdfast_maintenance_runs_total{database="shop",outcome="failed"} 1`,
+		`holdfast_proven_txid{database="shop"} 8`, `holdfast_verifications_total{database="shop",outcome="failed"} 1`, "process_open_fds"} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("no %s in\n%s", want, body)
 		}

@@ -19,11 +19,12 @@ import (
 	"github.com/holdfast-db/holdfast/workflows"
 )
 
-var record = flag.String("record", "", "record a history in testdata/replay anew, before all are replayed: life, refused, plain or maintained")
+var record = flag.String("record", "", "record a history in testdata/replay anew, before all are replayed: life, refused, plain, maintained or verified")
 
 // recorders make the histories. See the README beside them.
 var recorders = map[string]func(t *testing.T){
 	"life": recordLife, "refused": recordRefusal, "plain": recordPlain, "maintained": recordMaintained, "restores": recordRestores,
+	"verified": recordVerified,
 }
 
 const recorded = "testdata/replay"

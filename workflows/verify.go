@@ -78,6 +78,7 @@ func (v *verification) input() activities.VerifyInput {
 	in := activities.VerifyInput{
 		Name: v.in.Name, Host: v.known.Host, Replica: v.known.Replica, Cheap: v.in.Cheap,
 		Check: v.in.Check, CheckWithin: v.in.CheckWithin, Reached: v.known.TXID,
+		Window: v.known.Window, Level0: v.known.Level0,
 	}
 	if v.in.Budget > 0 { // what was left out the last time has its turn
 		in.Budget, in.Since = v.left, v.known.Verified.Through

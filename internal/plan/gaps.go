@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/superfly/ltx"
 )
@@ -16,10 +17,16 @@ type Gap struct {
 
 // Gaps returns what is missing, ascending: transactions that no level has, so that what
 // comes after them cannot be reached, and those that a merge has while only some of what
-// it was made of is left, which would have gone together.
-func Gaps(files []File) []Gap {
+// it was made of is left, and all should be at now, as p says. Where it is due to go,
+// removing it may be under way.
+func Gaps(files []File, p Policy, now time.Time) []Gap {
 	gaps := unreached(slices.Clone(files))
 	gaps = append(gaps, holes(files, gaps)...)
+	gaps = slices.DeleteFunc(gaps, func(g Gap) bool {
+		return g.Level >= 0 && slices.ContainsFunc(files, func(f File) bool {
+			return !f.Complete() && f.Level > g.Level && f.covers(g.Missing.Min) && now.Sub(f.Created) > p.grain(f.Level-1)
+		})
+	})
 	slices.SortFunc(gaps, func(a, b Gap) int { return cmp.Compare(a.Missing.Min, b.Missing.Min) })
 	return gaps
 }

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/superfly/ltx"
 	"pgregory.net/rapid"
@@ -99,7 +100,7 @@ func without(files, some []plan.File) []plan.File {
 func TestGapsAreWhatCannotBeRestored(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		files := drawHistory(t)
-		gaps := plan.Gaps(files)
+		gaps := plan.Gaps(files, everything, at(99))
 		in := func(txid ltx.TXID) bool {
 			return slices.ContainsFunc(gaps, func(g plan.Gap) bool { return g.States.Min <= txid && txid <= g.States.Max })
 		}
@@ -124,6 +125,25 @@ func TestGapsAreWhatCannotBeRestored(t *testing.T) {
 	})
 }
 
+// everything is kept for longer than any test takes.
+var everything = plan.Policy{Window: 1000 * time.Hour, Level0: 100 * time.Hour}
+
+// What is due to go is not missed where some of it is gone: a run of maintenance is under
+// way, or was cut off.
+func TestWhatIsDueToGoIsNotMissed(t *testing.T) {
+	files := mustParse(t, "0:1-1 0:2-2 0:3-3 0:5-5 1:2-5 0:6-6")
+	keep := plan.Policy{Window: time.Hour, Level0: 10 * time.Second}
+	if got := plan.Gaps(files, keep, at(15)); len(got) != 1 || got[0] != gap(4, 4, 4, 4, 0) {
+		t.Errorf("10 s after it was made: %v", got)
+	}
+	if got := plan.Gaps(files, keep, at(15.1)); len(got) != 0 {
+		t.Errorf("when it is due to go: %v", got)
+	}
+	if got := plan.Gaps(mustParse(t, "0:1-1 0:3-3"), keep, at(1000)); len(got) != 1 {
+		t.Errorf("without a merge that has it: %v", got)
+	}
+}
+
 func TestGapsAreNamed(t *testing.T) {
 	for _, row := range []struct {
 		name, have string
@@ -141,7 +161,7 @@ func TestGapsAreNamed(t *testing.T) {
 		{name: "part of a merge whose state another has", have: "0:1-1 0:2-2 0:4-4 1:2-5 s:1-3 0:6-6", want: []plan.Gap{}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if got := plan.Gaps(mustParse(t, row.have)); !slices.Equal(got, row.want) {
+			if got := plan.Gaps(mustParse(t, row.have), everything, at(99)); !slices.Equal(got, row.want) {
 				t.Errorf("got %v, want %v", got, row.want)
 			}
 		})

@@ -74,3 +74,36 @@ holdfast_synced_timestamp_seconds{database="shop"} 1.7000000005e+09
 		t.Error(err)
 	}
 }
+
+func TestMetricsTellOfTheLastProof(t *testing.T) {
+	m := telemetry.NewMetrics()
+	m.Verified("shop", telemetry.VerificationNumbers{Read: 500, TXID: 7, Created: time.Unix(1600000000, 0), At: time.Unix(1700000000, 0)})
+	m.Verified("shop", telemetry.VerificationNumbers{Failed: true, Read: 50, Damaged: 2})
+	m.Forget("shop")
+	want := `
+# HELP holdfast_damaged_objects Damaged objects that this worker found in its last verification.
+# TYPE holdfast_damaged_objects gauge
+holdfast_damaged_objects{database="shop"} 2
+# HELP holdfast_proven_state_timestamp_seconds Time of the state that this worker last restored.
+# TYPE holdfast_proven_state_timestamp_seconds gauge
+holdfast_proven_state_timestamp_seconds{database="shop"} 1.6e+09
+# HELP holdfast_proven_timestamp_seconds When this worker last restored a state and found it to be what was shipped; of several workers the highest holds.
+# TYPE holdfast_proven_timestamp_seconds gauge
+holdfast_proven_timestamp_seconds{database="shop"} 1.7e+09
+# HELP holdfast_proven_txid TXID that this worker last restored and found to be what was shipped; of several workers the one of the latest proven_timestamp_seconds holds.
+# TYPE holdfast_proven_txid gauge
+holdfast_proven_txid{database="shop"} 7
+# HELP holdfast_verifications_total Verifications by this worker, by outcome: ok or failed.
+# TYPE holdfast_verifications_total counter
+holdfast_verifications_total{database="shop",outcome="failed"} 1
+holdfast_verifications_total{database="shop",outcome="ok"} 1
+# HELP holdfast_verified_bytes_total Bytes of objects that this worker read to verify them.
+# TYPE holdfast_verified_bytes_total counter
+holdfast_verified_bytes_total{database="shop"} 550
+`
+	err := testutil.GatherAndCompare(m.Registry, strings.NewReader(want), "holdfast_damaged_objects", "holdfast_proven_state_timestamp_seconds",
+		"holdfast_proven_timestamp_seconds", "holdfast_proven_txid", "holdfast_verifications_total", "holdfast_verified_bytes_total")
+	if err != nil {
+		t.Error(err)
+	}
+}

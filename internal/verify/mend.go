@@ -67,10 +67,14 @@ func (o MendOptions) mend(ctx context.Context) (Mended, error) {
 	for _, f := range m.Aside {
 		object := m.objects[f]
 		_, err := o.Replica.SetAside(ctx, object, m.sums[f])
-		if err != nil && !errors.Is(err, blob.ErrNotFound) {
+		switch {
+		case errors.Is(err, blob.ErrDenied): // these credentials may not remove anything
+			told.Later = append(told.Later, object.Key())
+		case err != nil && !errors.Is(err, blob.ErrNotFound):
 			return told, err
+		default:
+			told.Aside = append(told.Aside, object.Key())
 		}
-		told.Aside = append(told.Aside, object.Key())
 	}
 	if o.Alone {
 		told.Merged, err = o.protect(ctx, m)

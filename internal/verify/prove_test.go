@@ -53,6 +53,9 @@ func TestACheckMustGiveOne(t *testing.T) {
 		{name: "an update", sql: "UPDATE t SET v = 1 RETURNING 1", want: "readonly"},
 		{name: "a new table", sql: "CREATE TABLE u(v)", want: "readonly"},
 		{name: "another file", sql: "ATTACH '" + other + "' AS o", want: "too many attached"},
+		{name: "a copy", sql: "VACUUM INTO '" + other + "'", want: "too many attached"},
+		{name: "a library", sql: "SELECT load_extension('x')", want: "not authorized"},
+		{name: "a write after all", sql: "PRAGMA query_only=0; DELETE FROM t RETURNING 1", want: "readonly"},
 		{name: "a long answer", sql: "SELECT hex(zeroblob(1000))", want: strings.Repeat("0", 80) + "..."},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -115,13 +115,16 @@ func (r *rig) snapshot(txid ltx.TXID) {
 	}
 }
 
+var policy = plan.Policy{Window: 18 * time.Second, Level0: 6 * time.Second}
+
+func afterwards() time.Time { return at(23) }
+
 func (r *rig) maintain() {
 	r.t.Helper()
 	for range 2 {
 		_, err := maintain.Run(r.t.Context(), maintain.Options{
 			Replica: replica.New(r.store), URL: "mem:", Log: slog.New(slog.DiscardHandler),
-			Policy: plan.Policy{Window: 18 * time.Second, Level0: 6 * time.Second},
-			Now:    func() time.Time { return at(23) },
+			Policy: policy, Now: afterwards,
 		})
 		if err != nil {
 			r.t.Fatal(err)
@@ -190,7 +193,7 @@ func (r *rig) put(key string, data []byte, meta blob.Metadata) {
 
 func (r *rig) survey() verify.Survey {
 	r.t.Helper()
-	s, err := verify.Look(r.t.Context(), verify.SurveyOptions{Replica: replica.New(r.store), URL: "mem:", Reached: r.head(), Scratch: r.t.TempDir()})
+	s, err := verify.Look(r.t.Context(), verify.SurveyOptions{Replica: replica.New(r.store), URL: "mem:", Reached: r.head(), Scratch: r.t.TempDir(), Policy: policy, Now: afterwards})
 	if err != nil {
 		r.t.Fatal(err)
 	}

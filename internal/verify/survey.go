@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/superfly/ltx"
 
@@ -24,8 +25,14 @@ type SurveyOptions struct {
 	Budget  int64    // bytes that may be read; 0 for no limit
 	Scratch string   // directory for the page digests; empty for the system's
 
+	Policy plan.Policy      // by which the replica is maintained; zero for DefaultPolicy
+	Now    func() time.Time // nil is time.Now
+
 	Progress func(read, total int64) // bytes, when it is set, after each object
 }
+
+// DefaultPolicy is how a replica is maintained of which nobody says how.
+var DefaultPolicy = plan.Policy{Window: 7 * 24 * time.Hour, Level0: time.Hour}
 
 // Look lists a replica and reads its objects, in the order of the states that they lead
 // to. Damage is no error of Look.
@@ -76,7 +83,14 @@ func listed(objects []replica.Object, o SurveyOptions) Survey {
 	if newest < o.Reached {
 		s.Missing = o.Reached
 	}
-	s.Gaps = plan.Gaps(replica.Files(objects))
+	policy, now := o.Policy, time.Now
+	if policy == (plan.Policy{}) {
+		policy = DefaultPolicy
+	}
+	if o.Now != nil {
+		now = o.Now
+	}
+	s.Gaps = plan.Gaps(replica.Files(objects), policy, now())
 	if foreign { // Litestream removes parts of a merge one by one
 		s.Gaps = slices.DeleteFunc(s.Gaps, func(g plan.Gap) bool { return g.Level >= 0 })
 	}

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -217,5 +218,22 @@ func TestGapsAreDescribed(t *testing.T) {
 		if got := verify.Describe(g); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// undeletable is a store that lets nothing be removed.
+type undeletable struct{ blob.Store }
+
+func (undeletable) Delete(context.Context, ...string) error { return blob.ErrDenied }
+
+// TestARepairThatMayNotRemove says so, and fails for nothing else.
+func TestARepairThatMayNotRemove(t *testing.T) {
+	r := newRig(t)
+	key := replica.Key(1, 10, 17)
+	r.put(key, []byte("no object"), r.info(key).Metadata)
+	opts := verify.MendOptions{Replica: replica.New(undeletable{r.store}), Damaged: r.survey().Damaged, Now: func() time.Time { return later }}
+	m, err := verify.Mend(t.Context(), opts)
+	if err != nil || !slices.Contains(m.Later, key) || len(m.Aside) > 0 {
+		t.Errorf("got %+v, %v", m, err)
 	}
 }

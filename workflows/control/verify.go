@@ -128,7 +128,10 @@ func (c *Control) Known(ctx context.Context, name string) (activities.Known, err
 	if !s.Answering {
 		return activities.Known{}, noAnswer("what is known of " + name + " stays unknown until one does")
 	}
-	return activities.Known{Host: s.Host, Replica: s.Replica, TXID: s.TXID, Verified: s.Verified}, nil
+	return activities.Known{
+		Host: s.Host, Replica: s.Replica, TXID: s.TXID, Verified: s.Verified,
+		Window: activities.Duration(s.Settings.Retention), Level0: activities.Duration(s.Settings.Level0),
+	}, nil
 }
 
 // Snapshot implements activities.Fleet.
