@@ -79,7 +79,7 @@ func runOn(t *testing.T, a *activities.ReplicaActivities, name string, do, in an
 	return func(into any) error { return got.Get(into) }, nil
 }
 
-func worker(store blob.Store, hostName string) *activities.ReplicaActivities {
+func workerOn(store blob.Store, hostName string) *activities.ReplicaActivities {
 	return &activities.ReplicaActivities{
 		Open: func(context.Context, string) (*replica.Replica, error) { return replica.New(store), nil },
 		Log:  slog.New(slog.DiscardHandler), Host: hostName,
@@ -97,7 +97,7 @@ func verifyOn(t *testing.T, a *activities.ReplicaActivities, in activities.Verif
 }
 
 func TestVerifyProvesAndSaysWhere(t *testing.T) {
-	a, told := worker(shipped(t), "web-2"), 0
+	a, told := workerOn(shipped(t), "web-2"), 0
 	a.Verified = func(database string, res activities.VerifyResult) {
 		if database == "shop" && res.Proven != nil {
 			told++
@@ -113,7 +113,7 @@ func TestVerifyProvesAndSaysWhere(t *testing.T) {
 }
 
 func TestVerifyLeavesItToAnotherHostAtFirst(t *testing.T) {
-	_, err := verifyOn(t, worker(shipped(t), "web-1"), activities.VerifyInput{Name: "shop", Host: "web-1", Replica: "mem:"})
+	_, err := verifyOn(t, workerOn(shipped(t), "web-1"), activities.VerifyInput{Name: "shop", Host: "web-1", Replica: "mem:"})
 	if app := mustApplication(t, err); app.Type() != activities.OwnHost || app.NonRetryable() || app.NextRetryDelay().Seconds() != 1 {
 		t.Errorf("got %v", err)
 	}
@@ -134,7 +134,7 @@ func TestVerifyNamesWhatRepairSetsAside(t *testing.T) {
 	if err := damage.Edit(t.Context(), store, bad, func(b []byte) []byte { return b[:len(b)-1] }); err != nil {
 		t.Fatal(err)
 	}
-	a := worker(store, "web-2")
+	a := workerOn(store, "web-2")
 	res, err := verifyOn(t, a, activities.VerifyInput{Name: "shop", Host: "web-1", Replica: "mem:", Cheap: true})
 	if err != nil || res.Proven != nil || res.Survey.Damages != 1 || res.Survey.Damaged[0].Key != bad || !res.Survey.Damaged[0].Certain {
 		t.Fatalf("got %+v, %v", res, err)
@@ -155,24 +155,24 @@ func TestVerifyNamesWhatRepairSetsAside(t *testing.T) {
 func TestVerifyTellsWhoseFaultItIs(t *testing.T) {
 	store := shipped(t)
 	in := activities.VerifyInput{Name: "shop", Host: "web-1", Replica: "mem:", Check: "SELECT 0"}
-	if res, err := verifyOn(t, worker(store, "web-2"), in); err != nil || res.Fault == nil || res.Fault.Kind != activities.FaultCheck {
+	if res, err := verifyOn(t, workerOn(store, "web-2"), in); err != nil || res.Fault == nil || res.Fault.Kind != activities.FaultCheck {
 		t.Errorf("a check: %+v, %v", res.Fault, err)
 	}
 	in.Budget = 1
-	if res, err := verifyOn(t, worker(store, "web-2"), in); err != nil || res.Fault != nil || res.Skipped == "" || res.Survey.Read != 0 || res.Survey.Unread != 4 {
+	if res, err := verifyOn(t, workerOn(store, "web-2"), in); err != nil || res.Fault != nil || res.Skipped == "" || res.Survey.Read != 0 || res.Survey.Unread != 4 {
 		t.Errorf("a budget: %+v, %v", res, err)
 	}
 	in.Budget = 0
 	if err := store.Delete(t.Context(), replica.Key(0, 2, 2)); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := verifyOn(t, worker(store, "web-2"), in); err != nil || res.Fault == nil || res.Fault.Kind != activities.FaultReplica || !res.Mending.Snapshot || res.Mending.Newest != 1 {
+	if res, err := verifyOn(t, workerOn(store, "web-2"), in); err != nil || res.Fault == nil || res.Fault.Kind != activities.FaultReplica || !res.Mending.Snapshot || res.Mending.Newest != 1 {
 		t.Errorf("a gap: %+v, %v", res, err)
 	}
 }
 
 func TestASnapshotThatIsRefusedIsAnAnswer(t *testing.T) {
-	a := worker(mem.New(), "web-2")
+	a := workerOn(mem.New(), "web-2")
 	a.Fleet = fleet{put: func(after ltx.TXID) (activities.Progress, error) {
 		if after == 7 {
 			return activities.Progress{}, errors.New("shop is paused")
@@ -212,7 +212,7 @@ func TestAHistoryHoldsABoundedAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	res, err := verifyOn(t, worker(store, "web-2"), activities.VerifyInput{Host: "web-1", Replica: "mem:", Cheap: true})
+	res, err := verifyOn(t, workerOn(store, "web-2"), activities.VerifyInput{Host: "web-1", Replica: "mem:", Cheap: true})
 	if err != nil || res.Survey.Damages != 600 || len(res.Survey.Damaged) != 500 || res.Survey.GapCount != 600 || len(res.Survey.Gaps) != 500 {
 		t.Errorf("%d damaged of %d, %d gaps of %d, %v", len(res.Survey.Damaged), res.Survey.Damages, len(res.Survey.Gaps), res.Survey.GapCount, err)
 	}

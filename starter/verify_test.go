@@ -49,6 +49,10 @@ func TestVerifyByURLNamesAndSetsAside(t *testing.T) {
 	if err := os.WriteFile(bad, whole[:len(whole)-1], 0o600); err != nil {
 		t.Fatal(err)
 	}
+	old := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(bad, old, old); err != nil {
+		t.Fatal(err)
+	}
 	out := invoke(t, nil, nil, "verify", url)
 	if out.status != statusFailed || !strings.Contains(out.stdout, "damaged: ltx/0/0000000000000002-0000000000000002.ltx: ") || !strings.Contains(out.stderr, "ltx/0/0000000000000002-0000000000000002.ltx") {
 		t.Errorf("got %+v", out)

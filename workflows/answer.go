@@ -47,10 +47,10 @@ func (a VerifyAnswer) Problems() (all []string) {
 		all = append(all, fmt.Sprintf("TXID %s had been put, and is gone", s.Missing))
 	}
 	if s.Damages > 0 {
-		all = append(all, fmt.Sprintf("%d damaged objects, the first is %s: %s", s.Damages, s.Damaged[0].Key, s.Damaged[0].Why))
+		all = append(all, fmt.Sprintf("damaged objects: %d, the first is %s: %s", s.Damages, s.Damaged[0].Key, s.Damaged[0].Why))
 	}
 	if n := len(a.Fresh); n > 0 {
-		all = append(all, fmt.Sprintf("%d gaps, the first is: %s", n, a.Fresh[0]))
+		all = append(all, fmt.Sprintf("gaps: %d, the first is that %s", n, a.Fresh[0]))
 	}
 	return all
 }

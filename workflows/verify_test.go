@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/superfly/ltx"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -123,7 +124,7 @@ func TestWhatAVerificationDoes(t *testing.T) {
 		problem  string // in what the workflow fails with; empty: it does not
 	}{
 		{name: "nothing is wrong", finds: []activities.VerifyResult{sound()}, repair: true, want: []string{"verify 0"}},
-		{name: "damage is told", finds: []activities.VerifyResult{broken(false)}, want: []string{"verify 0"}, problem: "1 damaged objects, the first is ltx/0/7: cut short"},
+		{name: "damage is told", finds: []activities.VerifyResult{broken(false)}, want: []string{"verify 0"}, problem: "damaged objects: 1, the first is ltx/0/7: cut short"},
 		{name: "what others stand in for is set aside", finds: []activities.VerifyResult{broken(false), sound()}, repair: true,
 			mending: activities.Mending{Aside: []string{"ltx/0/7"}}, want: []string{"verify 0", "repair 1 alone=false", "verify 0"}},
 		{name: "the database puts a snapshot first", finds: []activities.VerifyResult{broken(true), sound()}, repair: true, snapshot: 21,
@@ -132,7 +133,7 @@ func TestWhatAVerificationDoes(t *testing.T) {
 			want: []string{"verify 0", "snapshot after 20", "repair 1 alone=true", "verify 6"}, problem: "the database did not help: host web-1 does not answer"},
 		{name: "it did not help enough", finds: []activities.VerifyResult{broken(true), broken(true)}, repair: true, snapshot: 21,
 			want: []string{"verify 0", "snapshot after 20", "repair 1 alone=false", "verify 0"}, problem: "does not restore"},
-		{name: "a gap is told", finds: []activities.VerifyResult{gap}, want: []string{"verify 0"}, problem: "1 gaps, the first is: TXID 5 is missing"},
+		{name: "a gap is told", finds: []activities.VerifyResult{gap}, want: []string{"verify 0"}, problem: "gaps: 1, the first is that TXID 5 is missing"},
 		{name: "a gap is told once by a repair", finds: []activities.VerifyResult{gap, gap}, repair: true, want: []string{"verify 0", "repair 0 alone=false", "verify 0"}},
 		{name: "the newest is gone", finds: []activities.VerifyResult{missing, sound()}, repair: true, snapshot: 26,
 			want: []string{"verify 0", "snapshot after 20", "repair 0 alone=false", "verify 0"}},
@@ -179,7 +180,7 @@ func TestAGapIsAcknowledged(t *testing.T) {
 	}
 	gap.Survey.Gaps = append(gap.Survey.Gaps, "TXID 9 is missing")
 	v = &verifier{finds: []activities.VerifyResult{gap}, known: known}
-	if _, err := v.run(t, workflows.VerifyRequest{}); err == nil || !strings.Contains(err.Error(), "1 gaps, the first is: TXID 9") {
+	if _, err := v.run(t, workflows.VerifyRequest{}); err == nil || !strings.Contains(err.Error(), "gaps: 1, the first is that TXID 9") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -251,12 +252,11 @@ func TestTheProofIsLabelledWhereThereIsALabel(t *testing.T) {
 		f := &fakeHost{script: []error{ok}}
 		env := newEnv(t, f)
 		labels := 0
-		env.OnUpsertTypedSearchAttributes(anything).Return(func(a temporal.SearchAttributes) error {
-			if a.ContainsKey(workflows.AttributeProven) {
+		env.OnUpsertTypedSearchAttributes(anything).Run(func(args mock.Arguments) {
+			if a, is := args[0].(temporal.SearchAttributes); is && a.ContainsKey(workflows.AttributeProven) {
 				labels++
 			}
-			return nil
-		})
+		}).Return(nil)
 		at(env, time.Minute, func() {
 			env.SignalWorkflow(workflows.SignalVerified, workflows.Verified{
 				Verification: activities.Verification{At: time.Unix(2000, 0), Proven: &activities.Proven{At: time.Unix(2000, 0)}}, UseAttribute: use,

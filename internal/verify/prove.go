@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
@@ -63,7 +64,7 @@ func prove(ctx context.Context, o ProofOptions) (Proof, error) {
 	}
 	result, err := restore.Run(ctx, o.Replica, opts)
 	if err != nil {
-		return Proof{}, blame(err)
+		return Proof{}, blame(unplaced{err, file})
 	}
 	p := Proof{
 		TXID: result.TXID, Created: result.Created, Digest: known,
@@ -117,6 +118,16 @@ func (o ProofOptions) look(ctx context.Context, file string, p *Proof) error {
 	p.Checked = true
 	return nil
 }
+
+// unplaced is an error that does not say where the scratch space is, which is nobody's
+// who reads it.
+type unplaced struct {
+	err  error
+	file string
+}
+
+func (u unplaced) Error() string { return strings.ReplaceAll(u.err.Error(), u.file, "scratch space") }
+func (u unplaced) Unwrap() error { return u.err }
 
 // blame tells the replica's fault from what only kept us from trying.
 func blame(err error) error {

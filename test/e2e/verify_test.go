@@ -118,7 +118,16 @@ func TestADamagedReplicaIsNamedRepairedAndProven(t *testing.T) {
 			t.Errorf("the status does not say %q:\n%s", want, st)
 		}
 	}
-	s.mustLoseNothing()
+	s.mustHaveAll()
+}
+
+// mustHaveAll ends the application, and compares the latest state with its journal.
+func (s *stand) mustHaveAll() {
+	s.t.Helper()
+	if code := s.app.interrupt(s.t, 10*time.Second); code != 0 {
+		s.t.Errorf("the application ended with status %d", code)
+	}
+	s.mustEndWithTheJournal()
 }
 
 // waitProven waits until the workflow has the search attribute.
@@ -157,7 +166,7 @@ func TestAReplicaIsRepairedWithoutItsHost(t *testing.T) {
 	s.waitPuts(20)
 	s.run("maintain", s.name)
 	s.work.interrupt(t, 30*time.Second)
-	s.age()
+	s.makeOld()
 	key := replica.Key(0, 5, 5)
 	if err := damage.Edit(t.Context(), s.storeOf(s.name), key, flip); err != nil {
 		t.Fatal(err)
@@ -187,8 +196,8 @@ func TestAReplicaIsRepairedWithoutItsHost(t *testing.T) {
 	s.mustBeRepairedByItsHost()
 }
 
-// age makes all objects two hours older, so that nobody needs their names any more.
-func (s *stand) age() {
+// makeOld makes all objects two hours older, so that nobody needs their names any more.
+func (s *stand) makeOld() {
 	s.t.Helper()
 	store := s.storeOf(s.name)
 	for _, o := range s.objectsOf(s.name) {
@@ -225,7 +234,7 @@ func (s *stand) mustBeRepairedByItsHost() {
 	if code != 0 || !v.OK || v.Proven == nil || v.Repair == nil || v.Repair.Snapshot == "" {
 		s.t.Fatalf("with the host: %+v, status %d, %s", v, code, complaint)
 	}
-	s.mustLoseNothing()
+	s.mustHaveAll()
 }
 
 // TestAReplicaIsVerifiedByASchedule makes a schedule, changes it, has it act at once, and
