@@ -105,7 +105,7 @@ func (o ProofOptions) look(ctx context.Context, file string, p *Proof) error {
 	defer db.Close() //nolint:errcheck // only read
 	if err := integrity(ctx, db); err != nil {
 		if errors.Is(err, ErrDatabase) && !p.Digest {
-			return fmt.Errorf("%w: %v", ErrReplica, err) //nolint:errorlint // whose fault it is, is not known
+			return fmt.Errorf("%w: %v", ErrReplica, err) // not the database's alone, as it cannot be told
 		}
 		return err
 	}
