@@ -190,6 +190,10 @@ func TestACheapOneReadsWhatCameAfterTheLastProof(t *testing.T) {
 	if _, err := v.run(t, workflows.VerifyRequest{Cheap: true}); err != nil {
 		t.Fatal(err)
 	}
+	v.finds = []activities.VerifyResult{broken(false), sound()}
+	if _, err := v.run(t, workflows.VerifyRequest{Cheap: true, Repair: true}); err != nil || len(v.inputs) != 3 || !v.inputs[1].Cheap || v.inputs[2].Cheap || v.told.Cheap {
+		t.Errorf("after a repair it was not proven in full: %+v, %v", v.inputs, err)
+	}
 	if in := v.inputs[0]; !in.Cheap || in.Since != 12 || in.Reached != 30 || in.Host != "web-1" || in.Replica != "file:///replica" {
 		t.Errorf("got %+v", in)
 	}

@@ -46,15 +46,12 @@ func (r *Replica) copyAside(ctx context.Context, o Object, sum uint64, meta blob
 		key = fmt.Sprintf("%s%s.%d", asideRoot, o.Key()[len(root):], n)
 		err = r.expect(ctx, key, sum)
 		if errors.Is(err, blob.ErrNotFound) {
-			if err = r.copyTo(ctx, o.Key(), key, meta); err == nil || errors.Is(err, blob.ErrExists) {
-				err = r.expect(ctx, key, sum)
+			if err = r.copyTo(ctx, o.Key(), key, meta); err == nil {
+				return key, r.expect(ctx, key, sum)
 			}
 		}
-		if !errors.Is(err, ErrChanged) {
+		if !errors.Is(err, ErrChanged) && !errors.Is(err, blob.ErrExists) {
 			return key, err
-		}
-		if changed := r.expect(ctx, o.Key(), sum); changed != nil {
-			return "", changed // the copy is what is there now: it was the object that changed
 		}
 	}
 	return "", fmt.Errorf("%d of that name are aside already; remove them", mostCopies)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/verify"
+	"github.com/holdfast-db/holdfast/test/damage"
 )
 
 func (r *rig) look(since ltx.TXID, budget int64) verify.Survey {
@@ -235,5 +238,52 @@ func TestARepairThatMayNotRemove(t *testing.T) {
 	m, err := verify.Mend(t.Context(), opts)
 	if err != nil || !slices.Contains(m.Later, key) || len(m.Aside) > 0 {
 		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
+// TestASecondObjectMakesCertain has a state vouched for by another writer's object, one
+// that contradicts it, and then one that agrees with it: the contradiction is the damage.
+func TestASecondObjectMakesCertain(t *testing.T) {
+	r := newRig(t)
+	first, merged := replica.Key(0, 1, 1), replica.Key(1, 2, 9)
+	r.put(replica.Key(2, 2, 9), r.bytes(merged), r.info(merged).Metadata)
+	for _, o := range r.objects() {
+		if o.Key() == merged {
+			if blamed, err := swapPages(t.Context(), r.store, o, o); err != nil || len(blamed) != 1 {
+				t.Fatalf("nothing was swapped: %v", err)
+			}
+		}
+	}
+	meta := r.info(first).Metadata
+	meta["holdfastwriter"] = "ffffffffffffffffffffffffffffffff"
+	r.put(first, r.bytes(first), meta)
+	if s := r.look(0, 0); len(s.Damaged) != 1 || s.Damaged[0].Key != merged || !s.Damaged[0].Certain {
+		t.Errorf("got %+v, want %s for certain", s.Damaged, merged)
+	}
+}
+
+var swapPages = damage.Kinds[len(damage.Kinds)-1].Do
+
+// garbling is a store that cuts short what is copied aside.
+type garbling struct{ blob.Store }
+
+func (g garbling) Put(ctx context.Context, key string, body io.Reader, meta blob.Metadata) (int64, error) {
+	if strings.HasPrefix(key, "damaged/") {
+		body = io.LimitReader(body, 5)
+	}
+	return g.Store.Put(ctx, key, body, meta)
+}
+
+// TestACopyThatIsAnotherKeepsTheObject reads a copy back before the object goes.
+func TestACopyThatIsAnotherKeepsTheObject(t *testing.T) {
+	r := newRig(t)
+	key := replica.Key(1, 10, 17)
+	r.put(key, []byte("no object"), r.info(key).Metadata)
+	opts := verify.MendOptions{Replica: replica.New(garbling{r.store}), Damaged: r.survey().Damaged, Now: func() time.Time { return later }}
+	if m, err := verify.Mend(t.Context(), opts); !errors.Is(err, replica.ErrChanged) || len(m.Aside) > 0 {
+		t.Errorf("got %+v, %v", m, err)
+	}
+	if got := string(r.bytes(key)); got != "no object" {
+		t.Errorf("%s holds %q", key, got)
 	}
 }
