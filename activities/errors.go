@@ -69,7 +69,6 @@ var table = []struct {
 	{blob.ErrDenied, Misconfigured, false},
 	{blob.ErrThrottled, StoreThrottled, true},
 	{blob.ErrUnavailable, StoreUnavailable, true},
-	{restore.ErrNoSpace, DiskFull, false},
 	{restore.ErrExists, Exists, false},
 	{inuse.ErrInUse, InUse, false},
 	{host.ErrRegistered, Registered, false},

@@ -47,7 +47,7 @@ func TestEachDomainErrorHasItsType(t *testing.T) {
 		{"throttling", &blob.ThrottledError{Err: errors.New("503")}, activities.StoreThrottled, true},
 		{"no connection", blob.ErrUnavailable, activities.StoreUnavailable, true},
 		{"a locked database", source.ErrBusy, activities.DatabaseBusy, true},
-		{"no room for a restore", restore.ErrNoSpace, activities.DiskFull, false},
+		{"no room for a restore", restore.ErrNoSpace, activities.DiskFull, true},
 		{"a file at the path", restore.ErrExists, activities.Exists, false},
 		{"a file that is open", inuse.ErrInUse, activities.InUse, false},
 		{"a registered database at the path", host.ErrRegistered, activities.Registered, false},

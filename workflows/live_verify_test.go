@@ -3,18 +3,13 @@ package workflows_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/workflows"
@@ -110,18 +105,6 @@ func TestLiveAVerificationRepairs(t *testing.T) {
 	mustReplay(t, s.historyOf(workflows.VerifyID(s.in.Name)))
 }
 
-func (s *site) historyOf(id string) *historypb.History {
-	h := &historypb.History{}
-	for it := s.c.GetWorkflowHistory(context.Background(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
-		event, err := it.Next()
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		h.Events = append(h.Events, event)
-	}
-	return h
-}
-
 // recordVerified is a verification that repairs, and the database that it is about.
 func recordVerified(t *testing.T) {
 	s := newSite(t, &liveHost{})
@@ -133,13 +116,7 @@ func recordVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.eventually(10*time.Second, "the database hears of it", func() bool { return s.status().Verified.Proven != nil })
-	text, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(s.historyOf(workflows.VerifyID(s.in.Name)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(recorded, "verify-1.json"), append(text, '\n'), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	s.saveOne("verify-1", workflows.VerifyID(s.in.Name))
 	s.must(workflows.UpdateStop, workflows.StopRequest{})
 	s.save("verified")
 }
