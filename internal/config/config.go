@@ -19,9 +19,13 @@ type Config struct {
 	Replica   string // URL of the root for databases without their own; may be empty
 	StateDir  string // instead of a directory beside each database; may be empty
 	Databases []Database
-	Sync      Sync
-	Backoff   Backoff
-	Azure     Azure
+
+	Directories []Directory
+	Discovery   Discovery
+
+	Sync    Sync
+	Backoff Backoff
+	Azure   Azure
 
 	Maintenance Maintenance
 

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,10 @@ databases:
   - {path: /var/lib/shop/shop.db}
   - {path: /var/lib/shop/Orders 2.sqlite, replica: "file:///mnt/backup/orders"}
   - {path: /srv/a.db, name: tenants/a}
+directories:
+  - {dir: /srv/tenants/}
+  - {dir: /srv/shops, pattern: "*.db", recursive: true, name: "shops/{path}", replica: "abs://account@shops/{host}/{path}"}
+discovery: {rescan: 5s, grace: 1h}
 sync: {interval: 2s, window: 0, heartbeat: 30s, scrub: 1h, idle-after: 1m, cold-after: 2h, autonomy: 12h, wal-limit: 1GiB}
 metrics: {listen: "127.0.0.1:9464"}
 backoff: {cap: 8s}
@@ -82,6 +87,13 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			t.Errorf("database %d:\ngot  %+v\nwant %+v", i, c.Databases[i], db)
 		}
 	}
+	directories := []config.Directory{
+		{Dir: "/srv/tenants", Pattern: "*", Name: "{host}/{path}"},
+		{Dir: "/srv/shops", Pattern: "*.db", Recursive: true, Name: "shops/{path}", Replica: "abs://account@shops/{host}/{path}"},
+	}
+	if !slices.Equal(c.Directories, directories) || c.Discovery != (config.Discovery{Rescan: 5 * time.Second, Grace: time.Hour}) {
+		t.Errorf("got  %+v, %+v\nwant %+v, 5s and 1h", c.Directories, c.Discovery, directories)
+	}
 	if c.Host != want.Host || c.Replica != want.Replica || c.StateDir != want.StateDir || c.Sync != want.Sync ||
 		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Log != want.Log || c.Metrics != want.Metrics || c.Maintenance != want.Maintenance {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -91,7 +103,8 @@ func TestLoadReadsEveryKey(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := mustLoad(t, config.Source{})
 	want := config.Sync{Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20, IdleAfter: 5 * time.Minute, ColdAfter: time.Hour, Autonomy: 24 * time.Hour}
-	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) || c.Maintenance.Slots != 2 {
+	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) || c.Maintenance.Slots != 2 ||
+		c.Discovery != (config.Discovery{Rescan: time.Minute, Grace: 10 * time.Minute}) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -153,7 +166,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{name: "an unknown key in a section", file: "sync:\n  intervall: 1s", want: []string{"line 2", "unknown key sync.intervall; did you mean sync.interval?"}},
 		{name: "an unknown section", file: "snyc: {interval: 1s}", want: []string{"unknown key snyc; did you mean sync?"}},
-		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, host, log, maintenance, metrics, replica, state-dir, sync"}},
+		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, directories, discovery, host, log, maintenance, metrics, replica, state-dir, sync"}},
 		{name: "a key as long as another", file: "qwertyu: {listen: ':1'}", want: []string{"unknown key qwertyu; remove it"}},
 		{name: "a key of a later version", file: "sync: {of-the-future: 5m}", want: []string{"unknown key sync.of-the-future"}},
 		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; remove it, or write one of name, path, replica"}},
@@ -167,6 +180,23 @@ func TestMistakesAreNamed(t *testing.T) {
 		{name: "not YAML", file: "a: [", want: []string{"holdfast.yml: ", "line 1", "; correct the YAML there"}},
 		{name: "an unknown variable", env: []string{"HOLDFAST_SYNC_INTERVALL=1s"}, want: []string{"unknown environment variable HOLDFAST_SYNC_INTERVALL; did you mean HOLDFAST_SYNC_INTERVAL?"}},
 		{name: "the list in a variable", env: []string{"HOLDFAST_DATABASES=/a.db"}, want: []string{"HOLDFAST_DATABASES is not read; list databases in the file"}},
+		{name: "the directories in a variable", env: []string{"HOLDFAST_DIRECTORIES=/srv"}, want: []string{"HOLDFAST_DIRECTORIES is not read; list directories in the file"}},
+		{name: "a value for the directories", file: "directories: /srv", want: []string{"line 1: directories is no list; write - {dir: /path/to/directory"}},
+		{name: "a text for a directory", file: "directories: [/srv]", want: []string{"directories[0] is no mapping; write {dir: "}},
+		{name: "an unknown key of a directory", file: "directories:\n  - {path: /srv}", want: []string{"line 2: unknown key directories[0].path; remove it, or write one of dir, name, pattern, recursive, replica"}},
+		{name: "a word for a flag", file: "directories:\n  - dir: /srv\n    recursive: always", want: []string{`line 3: directories[0].recursive: got "always"; write true or false`}},
+		{name: "a directory without a path", file: "directories: [{pattern: '*.db'}]", want: []string{"directories[0]: dir is missing"}},
+		{name: "a relative directory", file: "directories: [{dir: srv}]", want: []string{`directories[0]: dir "srv" is relative`}},
+		{name: "a pattern of paths", file: "replica: file:///r\ndirectories: [{dir: /a, pattern: 'b/*.db'}]", want: []string{`directories[0]: pattern "b/*.db" has a '/'`}},
+		{name: "a pattern that is none", file: "replica: file:///r\ndirectories: [{dir: /a, pattern: '[.db'}]", want: []string{`directories[0]: pattern "[.db" cannot be read`}},
+		{name: "a directory without a replica", file: "directories: [{dir: /a}]", want: []string{"directories[0]: /a has no replica"}},
+		{name: "one name for all", file: "replica: file:///r\ndirectories: [{dir: /a, name: tenants}]", want: []string{`directories[0]: name "tenants" is the same for all; write {path} into it`}},
+		{name: "a bad name for all", file: "replica: file:///r\ndirectories: [{dir: /a, name: 'Tenants/{path}'}]", want: []string{"directories[0]", `the part "Tenants"`}},
+		{name: "an unknown part of a name", file: "replica: file:///r\ndirectories: [{dir: /a, name: '{dir}/{path}'}]", want: []string{`directories[0]: name "{dir}/{path}"`, "only {host} and {path}"}},
+		{name: "one replica for all", file: "directories: [{dir: /a, replica: 'file:///r'}]", want: []string{`directories[0]: replica "file:///r" is the same for all; write {path} into it`}},
+		{name: "a replica for all that is no URL", file: "directories: [{dir: /a, replica: '/r/{path}'}]", want: []string{"directories[0]", "no scheme"}},
+		{name: "a rescan without a pause", file: "discovery: {rescan: 0}", want: []string{"discovery.rescan: got 0s; write at least 1s"}},
+		{name: "no grace", file: "discovery: {grace: 10ms}", want: []string{"discovery.grace: got 10ms; write at least 1s"}},
 		{name: "a duration without a unit", file: "sync: {interval: 5}", want: []string{`holdfast.yml: sync.interval: got "5"; write a duration such as 1s`}},
 		{name: "a negative duration", args: []string{"--sync-window=-1s"}, want: []string{`--sync-window: got "-1s"`}},
 		{name: "a bad duration in a variable", env: []string{"HOLDFAST_BACKOFF_CAP=soon"}, want: []string{`HOLDFAST_BACKOFF_CAP: got "soon"`}},
@@ -225,7 +255,7 @@ func TestTwoPathsThatAreOneFile(t *testing.T) {
 }
 
 func TestEmptySectionsAreFine(t *testing.T) {
-	for _, text := range []string{"", "# nothing\n", "sync:\ndatabases:\nhost:\n", "sync: {}\ndatabases: []"} {
+	for _, text := range []string{"", "# nothing\n", "sync:\ndatabases:\ndirectories:\nhost:\n", "sync: {}\ndatabases: []\ndirectories: []"} {
 		if c := mustLoad(t, config.Source{File: mustWrite(t, text)}); c.Sync.Interval != time.Second {
 			t.Errorf("%q: got interval %v, want the default", text, c.Sync.Interval)
 		}
@@ -235,7 +265,7 @@ func TestEmptySectionsAreFine(t *testing.T) {
 func TestEveryKeyHasAVariableAndAFlag(t *testing.T) {
 	flags := mustFlags(t)
 	for _, name := range config.Keys() {
-		if name == "databases" {
+		if name == "databases" || name == "directories" {
 			continue
 		}
 		if flags.Lookup(config.FlagName(name)) == nil {

@@ -23,8 +23,19 @@ func checkDocument(data []byte) error {
 	return checkMapping(doc.Content[0], "", sectionsOf(keys))
 }
 
-// databaseKeys are what an entry of databases may hold.
-var databaseKeys = []string{"path", "name", "replica"}
+// list is a key whose value is a list of mappings.
+type list struct {
+	keys    []string // that an entry may hold
+	example string   // of an entry
+}
+
+var lists = map[string]list{
+	databasesKey:   {[]string{"path", "name", "replica"}, "{path: /path/to/file.db}"},
+	directoriesKey: {[]string{"dir", "pattern", "recursive", "name", "replica"}, `{dir: /path/to/directory, pattern: "*.db"}`},
+}
+
+// flags are the keys of entries that are true or false.
+var flags = []string{"recursive"}
 
 // sectionsOf returns the names that hold other names.
 func sectionsOf(keys []key) map[string]bool {
@@ -63,11 +74,13 @@ func checkEntry(name, value *yaml.Node, full string, sections map[string]bool) e
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
 	}
-	switch _, scalar := find(full); {
+	_, scalar := find(full)
+	l, isList := lists[full]
+	switch {
 	case sections[full]:
 		return checkMapping(value, full+".", nil)
-	case full == databasesKey:
-		return checkDatabases(value)
+	case isList:
+		return l.check(value, full)
 	case strings.Contains(name.Value, "."):
 		section, rest, _ := strings.Cut(name.Value, ".")
 		return fmt.Errorf("line %d: %s: settings are nested; write %s: {%s: …}", name.Line, full, section, rest)
@@ -79,32 +92,34 @@ func checkEntry(name, value *yaml.Node, full string, sections map[string]bool) e
 	return nil
 }
 
-func checkDatabases(node *yaml.Node) error {
+func (l list) check(node *yaml.Node, name string) error {
 	if isNull(node) {
 		return nil
 	}
 	if node.Kind != yaml.SequenceNode {
-		return fmt.Errorf("line %d: databases is no list; write - {path: /path/to/file.db}", node.Line)
+		return fmt.Errorf("line %d: %s is no list; write - %s", node.Line, name, l.example)
 	}
 	for i, entry := range node.Content {
-		if err := checkDatabase(entry, fmt.Sprintf("databases[%d]", i)); err != nil {
+		if err := l.checkEntry(entry, fmt.Sprintf("%s[%d]", name, i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkDatabase(node *yaml.Node, prefix string) error {
+func (l list) checkEntry(node *yaml.Node, prefix string) error {
 	if node.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: %s is no mapping; write {path: /path/to/file.db}", node.Line, prefix)
+		return fmt.Errorf("line %d: %s is no mapping; write %s", node.Line, prefix, l.example)
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
-		if !slices.Contains(databaseKeys, name.Value) {
-			return unknown(name.Line, prefix+"."+name.Value, prefixed(prefix+".", databaseKeys))
-		}
-		if value.Kind != yaml.ScalarNode {
+		switch {
+		case !slices.Contains(l.keys, name.Value):
+			return unknown(name.Line, prefix+"."+name.Value, prefixed(prefix+".", l.keys))
+		case value.Kind != yaml.ScalarNode:
 			return fmt.Errorf("line %d: %s.%s has more than one value; write one", value.Line, prefix, name.Value)
+		case slices.Contains(flags, name.Value) && value.Tag != "!!bool":
+			return fmt.Errorf("line %d: %s.%s: got %q; write true or false", value.Line, prefix, name.Value, value.Value)
 		}
 	}
 	return nil

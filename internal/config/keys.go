@@ -17,8 +17,12 @@ const testPrefix = EnvPrefix + "TEST_"
 // FileVariable names the variable that names the file.
 const FileVariable = EnvPrefix + "CONFIG"
 
-// databasesKey is the one key that only a file can hold: it is a list.
-const databasesKey = "databases"
+// databasesKey and directoriesKey are the keys that only a file can hold: they are
+// lists.
+const (
+	databasesKey   = "databases"
+	directoriesKey = "directories"
+)
 
 // key is one setting.
 type key struct {
@@ -33,6 +37,8 @@ var keys = []key{
 	{"host", "", "name", "this machine's name in Holdfast (default: its host name)"},
 	{"replica", "", "url", "replica root for databases without their own"},
 	{"state-dir", "", "dir", "keep local state here instead of beside each database"},
+	{"discovery.rescan", "1m", "duration", "time in which all directories are looked through for databases"},
+	{"discovery.grace", "10m", "duration", "how long a discovered database's file is gone before it is released"},
 	{"sync.interval", "1s", "duration", "time between two passes; 0 for no pause"},
 	{"sync.window", "10m", "duration", "length of one Sync activity; 0 for one pass each"},
 	{"sync.heartbeat", "60s", "duration", "silence after which a window counts as dead"},
@@ -56,7 +62,7 @@ var keys = []key{
 
 // Keys returns the dotted name of every setting.
 func Keys() []string {
-	names := []string{databasesKey}
+	names := []string{databasesKey, directoriesKey}
 	for _, k := range keys {
 		names = append(names, k.name)
 	}
@@ -76,7 +82,9 @@ func FlagName(name string) string { return strings.ReplaceAll(name, ".", "-") }
 // is a programming error and panics.
 func AddFlags(flags *pflag.FlagSet, names ...string) {
 	if len(names) == 0 {
-		names = Keys()[1:]
+		for _, k := range keys {
+			names = append(names, k.name)
+		}
 	}
 	for _, name := range names {
 		k, ok := find(name)

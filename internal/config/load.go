@@ -126,8 +126,10 @@ func mergeEnvironment(v *viper.Viper, environ []string) error {
 }
 
 func unknownVariable(name string) error {
-	if name == EnvName(databasesKey) {
-		return fmt.Errorf("environment variable %s is not read; list databases in the file", name)
+	for _, list := range []string{databasesKey, directoriesKey} {
+		if name == EnvName(list) {
+			return fmt.Errorf("environment variable %s is not read; list %s in the file", name, list)
+		}
 	}
 	names := []string{FileVariable}
 	for _, k := range keys {
@@ -191,6 +193,10 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 		Host:     d.text("host"),
 		Replica:  d.text("replica"),
 		StateDir: d.text("state-dir"),
+		Discovery: Discovery{
+			Rescan: d.duration("discovery.rescan"),
+			Grace:  d.duration("discovery.grace"),
+		},
 		Sync: Sync{
 			Interval:  d.duration("sync.interval"),
 			Window:    d.duration("sync.window"),
@@ -216,6 +222,9 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 	}
 	if d.err == nil {
 		d.err = v.UnmarshalKey(databasesKey, &c.Databases)
+	}
+	if d.err == nil {
+		d.err = v.UnmarshalKey(directoriesKey, &c.Directories)
 	}
 	return c, d.err
 }

@@ -14,6 +14,8 @@ import (
 const (
 	leastHeartbeat = time.Second // the service counts in seconds
 	leastWALLimit  = 64 << 10
+	leastRescan    = time.Second
+	leastGrace     = time.Second // a file that is replaced is gone for a moment
 )
 
 // validate fills in what follows from the rest and checks everything.
@@ -37,7 +39,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("azure.endpoint: %w", err)
 		}
 	}
-	for _, check := range []func() error{c.checkTimes, c.checkChoices, c.fillDatabases, c.checkTwice} {
+	for _, check := range []func() error{c.checkTimes, c.checkChoices, c.fillDatabases, c.checkTwice, c.fillDirectories} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -51,6 +53,10 @@ func (c *Config) checkTimes() error {
 		return fmt.Errorf("sync.heartbeat: got %v; write at least %v", c.Sync.Heartbeat, leastHeartbeat)
 	case c.Sync.WALLimit < leastWALLimit:
 		return fmt.Errorf("sync.wal-limit: got %v; write at least %v", c.Sync.WALLimit, Size(leastWALLimit))
+	case c.Discovery.Rescan < leastRescan:
+		return fmt.Errorf("discovery.rescan: got %v; write at least %v", c.Discovery.Rescan, leastRescan)
+	case c.Discovery.Grace < leastGrace:
+		return fmt.Errorf("discovery.grace: got %v; write at least %v", c.Discovery.Grace, leastGrace)
 	case c.Backoff.Cap <= 0 || c.Backoff.Cap < c.Sync.Interval:
 		return fmt.Errorf("backoff.cap: got %v; write more than zero and no less than sync.interval, %v",
 			c.Backoff.Cap, c.Sync.Interval)
