@@ -46,7 +46,7 @@ func (db *DB) judge(b bound, force Rule) (verdict, error) {
 		return verdict{resync: RuleFirst}, nil
 	case at.PageSize != db.pageSize || b.Frame > 0 && b.Header.PageSize != db.pageSize:
 		return verdict{resync: RulePageSize}, nil
-	case !db.from.IsZero() && !db.id.succeeds(db.from):
+	case !db.from.IsZero() && !db.id.Succeeds(db.from):
 		return verdict{resync: RuleReplaced}, nil
 	case force != "":
 		return verdict{resync: force}, nil

@@ -22,10 +22,10 @@ type FileID struct {
 // IsZero tells whether no file is named.
 func (id FileID) IsZero() bool { return id == FileID{} }
 
-// succeeds tells whether id may be the file that old was, perhaps on a machine that
+// Succeeds tells whether id may be the file that old was, perhaps on a machine that
 // was started anew since, where devices can have other numbers. A file system may
 // give an inode again to a new file, which is why its birth counts.
-func (id FileID) succeeds(old FileID) bool {
+func (id FileID) Succeeds(old FileID) bool {
 	if id.Born != 0 && old.Born != 0 {
 		return id.Inode == old.Inode && id.Born == old.Born
 	}

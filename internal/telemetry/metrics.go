@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Metrics are what a worker tells Prometheus of its databases. All have a label
-// with the database's name.
+// Metrics are what a worker tells Prometheus of its databases. All but the numbers of
+// databases have a label with the database's name.
 type Metrics struct {
 	Registry *prometheus.Registry
 
@@ -20,6 +20,9 @@ type Metrics struct {
 
 	verified, verifiedBytes                           *prometheus.CounterVec
 	provenTXID, provenAt, provenState, damagedObjects *prometheus.GaugeVec
+
+	discovered prometheus.Gauge
+	refused    *prometheus.GaugeVec // by whom
 }
 
 // PassNumbers are what one pass adds and where it leaves a database.
@@ -62,11 +65,20 @@ func NewMetrics() *Metrics {
 		provenAt:       gauge("proven_timestamp_seconds", "When this worker last restored a state and found it to be what was shipped; of several workers the highest holds."),
 		provenState:    gauge("proven_state_timestamp_seconds", "Time of the state that this worker last restored."),
 		damagedObjects: gauge("damaged_objects", "Damaged objects that this worker found in its last verification."),
+
+		discovered: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "holdfast", Name: "discovered_databases", Help: "Databases found in the configured directories.",
+		}),
+		refused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "holdfast", Name: "refused_databases",
+			Help: "Databases that are wanted and not registered: by discovery, for the file or its name, or by registration.",
+		}, []string{"by"}),
 	}
 	for _, c := range []prometheus.Collector{
 		m.passes, m.objects, m.bytes, m.transactions, m.resyncs, m.txid, m.synced, m.behind, m.spooled,
 		m.maintained, m.merged, m.written, m.expired, m.freed, m.oldest,
 		m.verified, m.verifiedBytes, m.provenTXID, m.provenAt, m.provenState, m.damagedObjects,
+		m.discovered, m.refused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		m.Registry.MustRegister(c)
@@ -81,6 +93,15 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 func gauge(name, help string) *prometheus.GaugeVec {
 	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "holdfast", Name: name, Help: help}, []string{"database"})
 }
+
+// Discovered takes up what a look into the directories has come to.
+func (m *Metrics) Discovered(found, refused int) {
+	m.discovered.Set(float64(found))
+	m.refused.WithLabelValues("discovery").Set(float64(refused))
+}
+
+// Refused takes up how many databases a registration has refused so far.
+func (m *Metrics) Refused(n int) { m.refused.WithLabelValues("registration").Set(float64(n)) }
 
 // Pass takes up one pass over database.
 func (m *Metrics) Pass(database string, p PassNumbers) {

@@ -50,7 +50,12 @@ func TestMetricsAddUpPasses(t *testing.T) {
 	m.Pass("shop", telemetry.PassNumbers{Failed: true, TXID: 7, BehindBytes: 4096, SpoolBytes: 10})
 	m.Pass("gone", telemetry.PassNumbers{Objects: 1, Resyncs: []string{"scrub"}})
 	m.Forget("gone")
+	m.Discovered(12, 2)
+	m.Refused(3)
 	want := `
+# HELP holdfast_discovered_databases Databases found in the configured directories.
+# TYPE holdfast_discovered_databases gauge
+holdfast_discovered_databases 12
 # HELP holdfast_log_behind_bytes Bytes of log that are not shipped.
 # TYPE holdfast_log_behind_bytes gauge
 holdfast_log_behind_bytes{database="shop"} 4096
@@ -61,6 +66,10 @@ holdfast_objects_total{database="shop"} 2
 # TYPE holdfast_passes_total counter
 holdfast_passes_total{database="shop",outcome="failed"} 1
 holdfast_passes_total{database="shop",outcome="ok"} 1
+# HELP holdfast_refused_databases Databases that are wanted and not registered: by discovery, for the file or its name, or by registration.
+# TYPE holdfast_refused_databases gauge
+holdfast_refused_databases{by="discovery"} 2
+holdfast_refused_databases{by="registration"} 3
 # HELP holdfast_resyncs_total Times that all pages were compared, by the rule for which the log was not enough.
 # TYPE holdfast_resyncs_total counter
 holdfast_resyncs_total{database="shop",rule="chain"} 1
@@ -69,7 +78,8 @@ holdfast_resyncs_total{database="shop",rule="chain"} 1
 holdfast_synced_timestamp_seconds{database="shop"} 1.7000000005e+09
 `
 	err := testutil.GatherAndCompare(m.Registry, strings.NewReader(want),
-		"holdfast_objects_total", "holdfast_passes_total", "holdfast_resyncs_total", "holdfast_synced_timestamp_seconds", "holdfast_log_behind_bytes")
+		"holdfast_objects_total", "holdfast_passes_total", "holdfast_resyncs_total", "holdfast_synced_timestamp_seconds", "holdfast_log_behind_bytes",
+		"holdfast_discovered_databases", "holdfast_refused_databases")
 	if err != nil {
 		t.Error(err)
 	}

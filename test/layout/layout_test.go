@@ -78,7 +78,7 @@ var levels = [][]string{
 	{"internal/source", "internal/replica"},
 	{"internal/ship", "internal/restore", "internal/maintain"},
 	{"internal/host", "internal/config", "internal/verify"},
-	{"activities"},
+	{"activities", "internal/discover"},
 	{"workflows"},
 	{"workflows/control"},
 	{"worker", "starter"},
