@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,46 +19,138 @@ const (
 	// with a thousand, few enough to leave the service to others.
 	atOnce = 16
 
+	// roundSize is how many are registered after one look at what there is already.
+	roundSize = 1000
+
 	// firstRetry is the wait after a first refusal; each further one is twice as
 	// long, up to the backoff cap.
 	firstRetry = 5 * time.Second
 )
 
-// registration brings the listed databases under replication. A listed database
-// is one that somebody wants, so what is refused is asked for again: the file
-// may not have been made yet, or somebody may put right what is wrong.
+// registrar registers a database after one look at what there is already.
+type registrar interface {
+	Register(context.Context, workflows.Registration) (control.Registered, error)
+}
+
+// registration brings databases under replication. One that is listed, or found, is
+// one that somebody wants, so what is refused is asked for again: the file may not have
+// been made yet, or somebody may put right what is wrong.
 type registration struct {
-	log     *slog.Logger
-	control *control.Control
 	settings
-	said map[string]string // the last refusal of each, so that it is logged once
+	log       *slog.Logger
+	registrar func(context.Context) (registrar, error)
+	news      chan struct{} // holds one element when more is wanted
+
+	// registered, if not nil, is told what a round has registered. More may be wanted
+	// then, until the end.
+	registered func([]config.Database)
+
+	counted func(refused int) // told after each round
+
+	mu     sync.Mutex
+	wanted map[string]*wish  // by path
+	said   map[string]string // the last refusal of each name, so that it is logged once
 }
 
-// run returns when all are registered or ctx ends.
+// wish is a database that is not registered yet.
+type wish struct {
+	config.Database
+	due     time.Time
+	wait    time.Duration // after the next refusal
+	refused bool
+}
+
+// newRegistration returns one that wants the listed databases.
+func newRegistration(logger *slog.Logger, s settings, r func(context.Context) (registrar, error)) *registration {
+	reg := &registration{
+		settings: s, log: logger, registrar: r, news: make(chan struct{}, 1),
+		said: map[string]string{}, wanted: map[string]*wish{}, counted: func(int) {},
+	}
+	for _, db := range s.Databases {
+		reg.want(db)
+	}
+	return reg
+}
+
+// want has db registered soon.
+func (r *registration) want(db config.Database) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wanted[db.Path] = &wish{Database: db, wait: min(firstRetry, r.Backoff.Cap)}
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+// drop gives up a database that is not registered yet.
+func (r *registration) drop(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.wanted[path]; w != nil {
+		delete(r.said, w.Name)
+		delete(r.wanted, path)
+	}
+}
+
+// run returns when all are registered, if no more may be wanted, or when ctx ends.
 func (r *registration) run(ctx context.Context) {
-	r.said = map[string]string{}
-	left := r.Databases
-	for wait := min(firstRetry, r.Backoff.Cap); ; wait = min(2*wait, r.Backoff.Cap) {
-		if left = r.round(ctx, left); len(left) == 0 {
+	for {
+		due, next := r.due(time.Now())
+		if len(due) > 0 {
+			r.round(ctx, due)
+		} else if next.IsZero() && r.registered == nil {
 			return
 		}
-		select {
-		case <-ctx.Done():
+		if !r.pause(ctx, len(due), next) {
 			return
-		case <-time.After(wait):
 		}
 	}
 }
 
-// round tries each of the databases once and returns those that are left.
-func (r *registration) round(ctx context.Context, databases []config.Database) (left []config.Database) {
-	if len(databases) == 0 {
-		return nil
+// pause waits until next, the zero time being never, or until more is wanted; not at
+// all after a round. It reports false when ctx ends.
+func (r *registration) pause(ctx context.Context, done int, next time.Time) bool {
+	if done > 0 {
+		return ctx.Err() == nil
 	}
-	registrar, err := r.control.Registrar(ctx)
+	var timer <-chan time.Time
+	if !next.IsZero() {
+		timer = time.After(time.Until(next))
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-r.news:
+	case <-timer:
+	}
+	return true
+}
+
+// due returns databases whose time has come, or when that of the next one comes; zero
+// when none is left.
+func (r *registration) due(now time.Time) (due []config.Database, next time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.wanted {
+		switch {
+		case !w.due.After(now):
+			due = append(due, w.Database)
+		case next.IsZero() || w.due.Before(next):
+			next = w.due
+		}
+	}
+	slices.SortFunc(due, func(a, b config.Database) int { return strings.Compare(a.Name, b.Name) })
+	return due[:min(len(due), roundSize)], next
+}
+
+// round tries each of the databases once.
+func (r *registration) round(ctx context.Context, databases []config.Database) {
+	registrar, err := r.registrar(ctx)
 	if err != nil {
 		r.refused(ctx, "", err)
-		return databases
+		r.settle(databases, nil)
+		return
 	}
 	errs := make([]error, len(databases))
 	slots := make(chan struct{}, atOnce)
@@ -72,13 +166,44 @@ func (r *registration) round(ctx context.Context, databases []config.Database) (
 	for i, db := range databases {
 		if errs[i] != nil {
 			r.refused(ctx, db.Name, errs[i])
-			left = append(left, db)
 		}
 	}
-	return left
+	r.settle(databases, errs)
 }
 
-func (r *registration) one(ctx context.Context, registrar *control.Registrar, db config.Database) error {
+// settle keeps what was refused for later; without errs, all of it.
+func (r *registration) settle(databases []config.Database, errs []error) {
+	var done []config.Database
+	r.mu.Lock()
+	for i, db := range databases {
+		w := r.wanted[db.Path]
+		mine := w != nil && w.Database == db // else dropped, or wanted otherwise by now
+		switch failed := errs == nil || errs[i] != nil; {
+		case failed && mine:
+			w.due, w.wait, w.refused = time.Now().Add(w.wait), min(2*w.wait, r.Backoff.Cap), errs != nil
+		case failed:
+		default:
+			done = append(done, db)
+			delete(r.said, db.Name)
+			if mine {
+				delete(r.wanted, db.Path)
+			}
+		}
+	}
+	refused := 0
+	for _, w := range r.wanted {
+		if w.refused {
+			refused++
+		}
+	}
+	r.mu.Unlock()
+	r.counted(refused)
+	if r.registered != nil && len(done) > 0 {
+		r.registered(done)
+	}
+}
+
+func (r *registration) one(ctx context.Context, registrar registrar, db config.Database) error {
 	res, err := registrar.Register(ctx, workflows.Registration{Spec: workflows.Spec{
 		Name: db.Name, Host: r.Host, Path: db.Path, Replica: db.Replica, Settings: following(r.Config),
 	}})
@@ -99,9 +224,12 @@ func (r *registration) one(ctx context.Context, registrar *control.Registrar, db
 
 // refused logs why a database could not be registered, once for each reason.
 func (r *registration) refused(ctx context.Context, name string, err error) {
-	if ctx.Err() != nil || r.said[name] == err.Error() {
+	r.mu.Lock()
+	again := r.said[name] == err.Error()
+	r.said[name] = err.Error()
+	r.mu.Unlock()
+	if again || ctx.Err() != nil {
 		return
 	}
-	r.said[name] = err.Error()
 	r.log.Error("not registered; it will be tried again", telemetry.Database, name, telemetry.Error, err.Error())
 }

@@ -71,7 +71,10 @@ func serve(ctx context.Context, w world, s settings) error {
 		Open: opener(s.janitor()), Log: logger, Maintained: observer{metrics}.Maintained,
 		Host: s.Host, Scratch: s.scratch, Verified: observer{metrics}.Verified,
 	}
-	failure := attended(ctx, w, logger, handler, s, plane{h, attend, replicas})
+	register := func(c *control.Connection) func(context.Context) {
+		return registering(logger, s, c, h, metrics, watcher)
+	}
+	failure := attended(ctx, w, logger, handler, s, plane{h, attend, replicas, register})
 	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
 	if err := h.Close(closing); err != nil {
@@ -88,6 +91,7 @@ type plane struct {
 	host     *host.Host
 	attend   *attendance
 	replicas *activities.ReplicaActivities
+	register registers
 }
 
 // attended connects, as soon as that is possible, and runs the workers until ctx ends.
@@ -155,7 +159,7 @@ func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Conne
 		failure := fleet.start()
 		if failure == nil {
 			logger.Info("worker started", telemetry.Host, s.Host)
-			failure = keep(ctx, logger, s, c, fleet)
+			failure = keep(ctx, logger, fleet, p.register(c))
 		}
 		fleet.stop()
 		if failure == nil || ctx.Err() != nil || len(h.Instructions()) == 0 {
@@ -184,14 +188,12 @@ func again(c *control.Control) func(context.Context, host.Instructions) error {
 	}
 }
 
-// keep has the listed databases registered and returns when ctx ends, or with
-// the error after which the workers cannot go on.
-func keep(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, fleet *workers) (failure error) {
+// keep has databases registered and returns when ctx ends, or with the error after
+// which the workers cannot go on.
+func keep(ctx context.Context, logger *slog.Logger, fleet *workers, register func(context.Context)) (failure error) {
 	registering, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
-	ended.Go(func() {
-		(&registration{log: logger, control: control.New(c, c.Namespace), settings: s}).run(registering)
-	})
+	ended.Go(func() { register(registering) })
 	select {
 	case <-ctx.Done():
 		logger.Info("worker stops", telemetry.Reason, context.Cause(ctx).Error())
@@ -227,7 +229,10 @@ func introduce(logger *slog.Logger, s settings, c *control.Connection) {
 	for _, db := range s.Databases {
 		logger.Info("database listed", telemetry.Database, db.Name, telemetry.Path, db.Path, telemetry.Replica, db.Replica)
 	}
-	if len(s.Databases) == 0 {
+	for _, d := range s.Directories {
+		logger.Info("directory listed", telemetry.Path, d.Dir, "pattern", d.Pattern, "recursive", d.Recursive, "names", d.Name)
+	}
+	if len(s.Databases)+len(s.Directories) == 0 {
 		logger.Info("no database listed; holdfast register adds one")
 	}
 	logger.Info("maintenance offered", "slots", s.Maintenance.Slots)

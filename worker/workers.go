@@ -21,6 +21,10 @@ const (
 	// spareWindows are slots for databases that the command line registers.
 	spareWindows = 1000
 
+	// foundWindows are slots for databases that are still to be found in directories.
+	// A slot that is not used costs nothing.
+	foundWindows = 100_000
+
 	// controlSlots bound how many passes, clean-ups and closings run beside
 	// windows.
 	controlSlots = 100
@@ -78,7 +82,7 @@ func newWorkers(c client.Client, s settings, can abilities) *workers {
 	workflows.RegisterWorkflows(w.all[0])
 	w.add(c, workflows.SyncQueue(s.Host), worker.Options{
 		DisableWorkflowWorker:              true,
-		MaxConcurrentActivityExecutionSize: len(s.Databases) + spareWindows,
+		MaxConcurrentActivityExecutionSize: windows(s),
 		WorkerStopTimeout:                  finishWithin,
 		MaxHeartbeatThrottleInterval:       beatEvery(s),
 	})
@@ -108,6 +112,15 @@ func newWorkers(c client.Client, s settings, can abilities) *workers {
 		workflows.RegisterReplicaActivities(w.all[4], can.replica)
 	}
 	return w
+}
+
+// windows is how many run side by side at most.
+func windows(s settings) int {
+	n := len(s.Databases) + spareWindows
+	if len(s.Directories) > 0 {
+		n += foundWindows
+	}
+	return n
 }
 
 // beatEvery is the longest that a heartbeat is held back.

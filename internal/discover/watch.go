@@ -131,6 +131,12 @@ func (w *Watch) End() error {
 	return err
 }
 
+// Close ends all watching. Enter must not be called any more.
+func (w *Watch) Close() {
+	w.Begin()
+	_ = w.End() // which leaves everything
+}
+
 // Quiet says which files are known databases, of whose changes nothing is to be told.
 func (w *Watch) Quiet(files []File) {
 	quiet := make(map[string]struct{}, len(files))

@@ -123,6 +123,19 @@ func TestWhatIsNotEnteredIsNotWatched(t *testing.T) {
 	}
 }
 
+func TestNothingIsToldAfterClose(t *testing.T) {
+	dir := t.TempDir()
+	w := newWatching(t, entry(dir, "*"))
+	w.scanAll()
+	w.watch.Close()
+	other := newWatching(t, entry(dir, "*"))
+	other.scanAll()
+	other.mustHear(mustWrite(t, dir, "a.db", header))
+	if paths, all := w.watch.Take(); len(paths) > 0 || all {
+		t.Errorf("told of %q, %v", paths, all)
+	}
+}
+
 func TestWhatCannotBeWatchedIsSaid(t *testing.T) {
 	w := newWatching(t)
 	w.watch.Begin()

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/config"
+	"github.com/holdfast-db/holdfast/internal/discover"
+	"github.com/holdfast-db/holdfast/internal/source"
+	"github.com/holdfast-db/holdfast/internal/telemetry"
+	"github.com/holdfast-db/holdfast/internal/watch"
+	"github.com/holdfast-db/holdfast/workflows"
+	"github.com/holdfast-db/holdfast/workflows/control"
+)
+
+// desk is an agent in a directory, with all that it asks for written down.
+type desk struct {
+	*agent
+	t    *testing.T
+	dir  string
+	logs strings.Builder
+
+	notify *watch.Watcher
+
+	mu       sync.Mutex
+	wanted   []string // names, in the order in which they were asked for
+	dropped  []string // paths
+	stopped  []string // names
+	status   map[string]control.Status
+	answer   error // of Status
+	refusing error // of Stop
+}
+
+func (d *desk) want(db config.Database) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wanted = append(d.wanted, db.Name)
+	if _, ok := d.status[db.Name]; !ok {
+		d.status[db.Name] = control.Status{Answering: true, Status: workflows.Status{Name: db.Name, Host: "web-1", Path: db.Path, Replica: db.Replica}}
+	}
+}
+
+func (d *desk) drop(path string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dropped = append(d.dropped, path)
+}
+
+func (d *desk) Status(_ context.Context, name string) (control.Status, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.status[name], d.answer
+}
+
+func (d *desk) Stop(_ context.Context, name string, skipFinalPass bool) (workflows.Stopped, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !skipFinalPass {
+		return workflows.Stopped{}, fmt.Errorf("a final pass of a file that is gone")
+	}
+	d.stopped = append(d.stopped, name)
+	return workflows.Stopped{}, d.refusing
+}
+
+// names returns what was wanted so far.
+func (d *desk) names() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.wanted)
+}
+
+// newDesk makes an agent whose directory has two databases. Its databases are released
+// as soon as they are missed.
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{t: t, dir: filepath.Join(t.TempDir(), "tenants"), status: map[string]control.Status{}}
+	d.write("a.db")
+	d.write("eu/b.db")
+	s := settings{processDir: t.TempDir()}
+	s.Host, s.Replica, s.Discovery.Rescan = "web-1", "file:///r", time.Hour
+	s.Directories = []config.Directory{{Dir: d.dir, Pattern: "*.db", Recursive: true, Name: "{host}/{path}"}}
+	d.settle(s)
+	return d
+}
+
+// settle begins anew with s, as another process would.
+func (d *desk) settle(s settings) {
+	h, err := telemetry.NewHandler(&d.logs, telemetry.Text, "info")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.agent = newAgent(slog.New(h), s, source.Probe, d, d, d.notify)
+}
+
+func (d *desk) write(rel string) string {
+	d.t.Helper()
+	path := filepath.Join(d.dir, rel)
+	d.must(os.MkdirAll(filepath.Dir(path), 0o700))
+	d.must(os.WriteFile(path, []byte("SQLite format 3\x00\x10\x00\x02\x02"+strings.Repeat("\x00", 80)), 0o600))
+	return path
+}
+
+func (d *desk) must(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// register has all that was found registered.
+func (d *desk) register() {
+	d.t.Helper()
+	d.scan(d.t.Context())
+	var done []config.Database
+	for _, f := range d.found {
+		done = append(done, f.Database)
+	}
+	d.keep(done)
+}
+
+// rescan looks at everything and waits for the releases that come of it.
+func (d *desk) rescan() {
+	d.t.Helper()
+	d.scan(d.t.Context())
+	if d.releasing {
+		d.settleReleases(<-d.released)
+	}
+}
+
+func (d *desk) mustHave(what string, got []string, want ...string) {
+	d.t.Helper()
+	if !slices.Equal(got, want) {
+		d.t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+// mustSay fails unless the log says words n times.
+func (d *desk) mustSay(words string, n int) {
+	d.t.Helper()
+	if got := strings.Count(d.logs.String(), words); got != n {
+		d.t.Errorf("%q was logged %d times, want %d:\n%s", words, got, n, &d.logs)
+	}
+}
+
+func TestFoundDatabasesAreRegisteredOnce(t *testing.T) {
+	d := newDesk(t)
+	found, refused := 0, 0
+	d.counted = func(f, r int) { found, refused = f, r }
+	d.register()
+	d.write("A.db")
+	d.write("new.db")
+	d.rescan()
+	d.rescan()
+	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b", "web-1/new")
+	d.mustSay("INFO  discovered db=", 3)
+	d.mustSay("INFO  discovered db=web-1/eu/b path="+d.dir+"/eu/b.db replica=file:///r/web-1/eu/b", 1)
+	d.mustSay(d.dir+"/a.db and "+d.dir+"/A.db would both be named web-1/a", 1)
+	if found != 3 || refused != 1 {
+		t.Errorf("counted %d found, %d refused, want 3 and 1", found, refused)
+	}
+
+	d.wanted = nil
+	d.settle(d.settings) // the next process
+	d.rescan()
+	d.mustHave("wanted by the next process", d.names(), "web-1/a", "web-1/eu/b", "web-1/new")
+	d.mustSay("INFO  discovered db=", 4) // web-1/new was not registered
+}
+
+func TestWhatVanishesBeforeItIsRegisteredIsGivenUp(t *testing.T) {
+	d := newDesk(t)
+	d.scan(t.Context())
+	path := filepath.Join(d.dir, "a.db")
+	f := d.found[path]
+	d.must(os.Remove(path))
+	d.rescan()
+	d.mustHave("dropped", d.dropped, path)
+	d.mustHave("stopped", d.stopped)
+	d.keep([]config.Database{f.Database}) // it was under way
+	d.rescan()
+	d.mustHave("stopped", d.stopped, "web-1/a")
+	d.write("a.db")
+	d.rescan()
+	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b", "web-1/a")
+}
+
+func TestListedDatabasesAreLeftToTheList(t *testing.T) {
+	d := newDesk(t)
+	d.Databases = []config.Database{{Path: filepath.Join(t.TempDir(), "link.db"), Name: "shop"}}
+	d.must(os.Symlink(filepath.Join(d.dir, "a.db"), d.Databases[0].Path))
+	d.register()
+	d.mustHave("wanted", d.names(), "web-1/eu/b")
+}
+
+// TestTheAgentLooksWhenSomethingChanges has no other way to find a database: it looks
+// at everything once an hour.
+func TestTheAgentLooksWhenSomethingChanges(t *testing.T) {
+	d := newDesk(t)
+	var err error
+	d.notify, err = watch.New()
+	d.must(err)
+	defer d.notify.Close() //nolint:errcheck // the test is over
+	d.settle(d.settings)
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended sync.WaitGroup
+	ended.Go(func() { d.run(ctx) })
+	defer ended.Wait()
+	defer cancel()
+	d.await(func() bool { return len(d.names()) == 2 })
+	d.write("us/west/c.db")
+	d.await(func() bool { return slices.Contains(d.names(), "web-1/us/west/c") })
+	d.must(os.Rename(d.write("us/d.tmp"), filepath.Join(d.dir, "us/d.db")))
+	d.await(func() bool { return slices.Contains(d.names(), "web-1/us/d") })
+	d.tell(ctx)([]config.Database{{Path: filepath.Join(d.dir, "a.db"), Name: "web-1/a", Replica: "file:///r/web-1/a"}})
+	d.await(func() bool {
+		r, err := discover.LoadRecord(filepath.Join(d.processDir, "discovered.json"))
+		return err == nil && len(r.Paths()) == 1
+	})
+}
+
+func (d *desk) await(ok func() bool) {
+	d.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			d.t.Fatalf("it does not come; wanted: %q", d.names())
+		}
+	}
+}
