@@ -88,7 +88,7 @@ func TestADayOfOnePutASecond(t *testing.T) {
 	m.takes = 20 * time.Second
 	timers := 0
 	env.SetOnTimerScheduledListener(func(string, time.Duration) { timers++ })
-	endAfter(env, 24*time.Hour)
+	endAfter(env, 24*time.Hour+time.Minute) // the last window ends just before
 	start(env, in)
 	if n := len(m.begun); n != 72 || timers > 2 {
 		t.Errorf("%d runs and %d timers in a day, want 72 and none but the first window's", n, timers)
@@ -104,7 +104,7 @@ func TestMaintenanceNeverDelaysAWindow(t *testing.T) {
 	in := windowed()
 	env, m := newMaintained(t, f, 600, in)
 	m.takes = 35 * time.Minute
-	endAfter(env, 4*time.Hour)
+	endAfter(env, 4*time.Hour+time.Minute)
 	start(env, in)
 	for i, gap := range f.gaps() {
 		if i > 0 && gap != 10*time.Minute {
@@ -129,7 +129,7 @@ func TestMaintenanceThatFailsIsRememberedAndStopsNothing(t *testing.T) {
 	var failed, damaged workflows.Status
 	at(env, 2*time.Hour-time.Second, func() { failed = mustStatus(t, env) })
 	at(env, 2*time.Hour+10*time.Minute, func() { damaged = mustStatus(t, env) })
-	endAfter(env, 4*time.Hour)
+	endAfter(env, 4*time.Hour+time.Minute)
 	start(env, in)
 	if got, want := since(m.begun[0], m.begun)[:5], []time.Duration{0, 20 * time.Minute, 50 * time.Minute, 110 * time.Minute, 130 * time.Minute}; !slices.Equal(got, want) {
 		t.Errorf("tries at %v, want %v", got, want)
