@@ -185,6 +185,8 @@ func (s *follower) show(v control.RestoreView) {
 // saying is what a person needs to hear beside how far it is, if anything.
 func saying(v control.RestoreView) string {
 	switch {
+	case v.Begun && !v.Answering:
+		return "no worker answers; it goes on when one does"
 	case v.Phase == workflows.RestoreHostOffline:
 		return fmt.Sprintf("host %s does not answer; waiting for it until %s", v.Request.Host, stamp(v.Until))
 	case v.Phase == workflows.RestoreWaiting:

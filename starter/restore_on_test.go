@@ -142,12 +142,13 @@ func TestRestoreOnAHostTellsWhatItWaitsFor(t *testing.T) {
 	held := control.RestoreView{RestoreStatus: workflows.RestoreStatus{Request: request, Phase: workflows.RestoreRestoring, Held: "shop"}}
 	again := held
 	again.Attempt = &control.Attempt{Number: 2, Failure: "the store is away"}
-	f := &fakeFleet{restored: done(), views: []control.RestoreView{offline, offline, waiting, held, again}}
+	f := &fakeFleet{restored: done(), views: []control.RestoreView{{}, offline, offline, waiting, held, again, {Begun: true}}}
 	got := invoke(t, f, nil, "restore", "shop", "-o", "/srv/shop.db", "--on", "web-1")
 	want := `restoring: host web-1 does not answer; waiting for it until 2026-03-01T10:30:00Z
 restoring: no slot on host web-1 yet; waiting for other restores there
 restoring: shop is paused while its file is replaced
 restoring: attempt 2: the store is away
+restoring: no worker answers; it goes on when one does
 `
 	if got.stderr != want {
 		t.Errorf("got\n%swant\n%s", got.stderr, want)

@@ -26,8 +26,11 @@ const (
 type RestoreView struct {
 	workflows.RestoreStatus
 	Answering bool // the workflow has answered; else RestoreStatus is empty
+	Begun     bool // a worker has begun with it, whether one answers now or not
 	Attempt   *Attempt
 	Beat      *activities.RestoreBeat // the last one of the attempt, or of the one before it
+
+	known bool // the service has told whether it has begun
 }
 
 // StartRestore starts a restore of the registered database r.Database, or of r.Replica
@@ -81,7 +84,7 @@ func (c *Control) FollowRestore(ctx context.Context, id string, tell func(Restor
 	go func() { ended <- c.client.GetWorkflow(ctx, id, "").Get(ctx, &res) }()
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	for begun, answered := time.Now(), false; ; {
+	for started := time.Now(); ; {
 		select {
 		case err := <-ended:
 			return res, restoreError(err)
@@ -90,12 +93,16 @@ func (c *Control) FollowRestore(ctx context.Context, id string, tell func(Restor
 		case <-tick.C:
 		}
 		view := c.lookAtRestore(ctx, id)
-		if answered = answered || view.Answering; !answered && time.Since(begun) > answerWithin {
+		if !view.Begun && view.known && time.Since(started) > answerWithin {
 			return workflows.Restored{}, noAnswer("the restore has not begun")
 		}
 		tell(view)
 	}
 }
+
+// unbegun is how many events a workflow has whose first task no worker has done: its
+// start, and the task, scheduled and maybe taken.
+const unbegun = 3
 
 // lookAtRestore returns what is to be had: the end of the restore does not come this
 // way.
@@ -108,6 +115,7 @@ func (c *Control) lookAtRestore(ctx context.Context, id string) (view RestoreVie
 	if err != nil {
 		return view
 	}
+	view.known, view.Begun = true, description.GetWorkflowExecutionInfo().GetHistoryLength() > unbegun
 	for _, pending := range description.GetPendingActivities() {
 		if pending.GetActivityType().GetName() == activities.NameRestore {
 			view.merge(pending)

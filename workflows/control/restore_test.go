@@ -161,4 +161,25 @@ func TestARestoreThatNoWorkerBegins(t *testing.T) {
 	if !errors.Is(err, control.ErrNoAnswer) || !strings.Contains(err.Error(), "; start holdfast-worker") {
 		t.Errorf("got %v", err)
 	}
+	mustBegin(t, c, id)
+	within, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := ctl.FollowRestore(within, id, func(control.RestoreView) {}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("of one that has begun, while no worker is there: got %v, want that it is waited for", err)
+	}
+}
+
+// mustBegin has a worker begin with a restore, and end.
+func mustBegin(t *testing.T, c *control.Connection, id string) {
+	t.Helper()
+	w := worker.New(c.Client, workflows.TaskQueue, worker.Options{LocalActivityWorkerOnly: true})
+	workflows.RegisterWorkflows(w)
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	eventually(t, "that it begins", func() bool {
+		d, err := c.DescribeWorkflowExecution(t.Context(), id, "")
+		return err == nil && len(d.GetPendingActivities()) > 0
+	})
 }
