@@ -172,6 +172,22 @@ func (s *stand) pins() (names []string) {
 	return names
 }
 
+// mustPin checks for how many restores the database's workflow keeps what they read.
+func (s *stand) mustPin(restores int) {
+	s.t.Helper()
+	var st workflows.Status
+	value, err := s.client.QueryWorkflow(s.t.Context(), workflows.WorkflowID(s.name), "", workflows.QueryStatus)
+	if err == nil {
+		err = value.Get(&st)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if len(st.Pins) != restores {
+		s.t.Errorf("it keeps %+v, want what %d restores read", st.Pins, restores)
+	}
+}
+
 func (s *stand) mustHavePinned(want ...string) {
 	s.t.Helper()
 	if got := s.pins(); !slices.Equal(got, want) {
@@ -222,6 +238,7 @@ func TestARestoreOutlivesItsWorker(t *testing.T) {
 	g := s.closeGate(4)
 	answer := s.start(nil, "holdfast", "restore", s.name, "-o", path, "--on", s.host, "--json")
 	g.mustHold(t)
+	s.mustPin(1)
 	if got := leftovers(t, dir); len(got) != 1 || got[0] == "copy.db" {
 		t.Errorf("in the middle there is %q", got)
 	}
@@ -244,6 +261,7 @@ func TestARestoreOutlivesItsWorker(t *testing.T) {
 		t.Errorf("there is %q", got)
 	}
 	s.mustHavePinned("pin", "unpin")
+	s.mustPin(0)
 	s.mustLoseNothing()
 }
 
@@ -304,6 +322,7 @@ func TestARestoreThatIsInterruptedLeavesNothing(t *testing.T) {
 		}
 	}
 	s.mustHavePinned("pin", "pause", "resume", "unpin")
+	s.mustPin(0)
 	s.run("stop", s.name)
 	s.mustEqual(s.path, txid)
 }
