@@ -185,10 +185,13 @@ func (a *agent) here(path string) bool {
 func (a *agent) settle() {
 	files := a.scanner.Files()
 	a.watch.Quiet(files)
+	before := a.found
 	all, refused := discover.Assign(files, a.taken(), func(f discover.File) (config.Database, error) {
+		if known, ok := before[f.Path]; ok && known.File.Entry == f.Entry {
+			return known.Database, nil
+		}
 		return a.Discovered(a.Directories[f.Entry], f.Rel)
 	})
-	before := a.found
 	a.found = make(map[string]discover.Found, len(all))
 	for _, f := range all {
 		a.found[f.Path] = f

@@ -189,6 +189,14 @@ func TestWhatVanishesBeforeItIsRegisteredIsGivenUp(t *testing.T) {
 	d.write("a.db")
 	d.rescan()
 	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b", "web-1/a")
+	d.must(os.RemoveAll(d.dir + "/eu"))
+	d.must(os.Remove(path))
+	for range 3 {
+		d.rescan()
+	}
+	if len(d.asked) != 0 {
+		t.Errorf("%d are waited for though they are gone", len(d.asked))
+	}
 }
 
 func TestListedDatabasesAreLeftToTheList(t *testing.T) {

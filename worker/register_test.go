@@ -154,6 +154,57 @@ func TestWhatIsWantedLaterDoesNotWait(t *testing.T) {
 	}
 }
 
+// TestRegistrationGoesOnWhileMoreMayBeWanted has nothing left to do in between.
+func TestRegistrationGoesOnWhileMoreMayBeWanted(t *testing.T) {
+	var logs strings.Builder
+	_, r := newOffice(t, &logs)
+	done, ended := make(chan []config.Database), make(chan struct{})
+	r.registered = func(d []config.Database) { done <- d }
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { r.run(ctx); close(ended) }()
+	for _, name := range []string{"a", "b"} {
+		select {
+		case <-ended:
+			t.Fatal("it has ended")
+		case <-time.After(50 * time.Millisecond):
+		}
+		r.want(db(name))
+		if got := <-done; len(got) != 1 || got[0] != db(name) {
+			t.Errorf("registered %v, want %s", got, name)
+		}
+	}
+	cancel()
+	<-ended
+}
+
+// TestAnOldRefusalIsLoggedAnew when it comes after something else: the end of the wish,
+// or its fulfilment.
+func TestAnOldRefusalIsLoggedAnew(t *testing.T) {
+	var logs strings.Builder
+	o, r := newOffice(t, &logs)
+	round := func(refusal error) {
+		o.set("a", refusal)
+		r.want(db("a"))
+		r.round(t.Context(), []config.Database{db("a")})
+	}
+	no := errors.New("its file is missing")
+	for _, row := range []struct {
+		name string
+		do   func()
+		want int // lines by then
+	}{
+		{"a refusal", func() { round(no) }, 1},
+		{"the same again", func() { round(no) }, 1},
+		{"after it was given up", func() { r.drop(db("a").Path); round(no) }, 2},
+		{"after it was registered", func() { round(nil); round(no) }, 3},
+	} {
+		row.do()
+		if n := strings.Count(logs.String(), no.Error()); n != row.want {
+			t.Errorf("%s: %d lines, want %d", row.name, n, row.want)
+		}
+	}
+}
+
 func TestRoundsAreBounded(t *testing.T) {
 	var logs strings.Builder
 	_, r := newOffice(t, &logs)

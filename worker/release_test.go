@@ -49,6 +49,10 @@ func TestReleases(t *testing.T) {
 			s.Directories = []config.Directory{{Dir: t.TempDir(), Pattern: "*", Name: "{path}"}}
 			d.settle(s)
 		}},
+		{name: "none that the pattern does not match any more", kept: true, do: func(d *desk) {
+			remove(d)
+			d.Directories[0].Pattern = "b*"
+		}},
 		{name: "none that is listed by now", do: func(d *desk) {
 			remove(d)
 			d.Databases = []config.Database{{Path: d.dir + "/a.db", Name: "web-1/a"}}
@@ -117,6 +121,24 @@ func TestAGraceBeginsAnewWhenTheFileWasBack(t *testing.T) {
 	d.mustHave("stopped", d.stopped, "web-1/a")
 }
 
+// TestAGraceBeginsAnewWhenTheDiskWasAway takes the directory away after a file was
+// missed in it.
+func TestAGraceBeginsAnewWhenTheDiskWasAway(t *testing.T) {
+	d := newDesk(t)
+	d.register()
+	d.Discovery.Grace = time.Hour
+	path := filepath.Join(d.dir, "a.db")
+	d.must(os.Remove(path))
+	d.rescan()
+	d.missing[path] = time.Now().Add(-2 * time.Hour)
+	d.must(os.Rename(d.dir, d.dir+".away"))
+	d.rescan()
+	d.must(os.Rename(d.dir+".away", d.dir))
+	d.rescan()
+	d.mustHave("stopped", d.stopped)
+	d.mustSay("discovered database missing", 2)
+}
+
 // TestAFileThatComesBackDuringItsReleaseIsRegisteredAgain has it found, and registered
 // once more, just before its workflow ends.
 func TestAFileThatComesBackDuringItsReleaseIsRegisteredAgain(t *testing.T) {
@@ -130,6 +152,18 @@ func TestAFileThatComesBackDuringItsReleaseIsRegisteredAgain(t *testing.T) {
 	d.settleReleases(tried)
 	d.mustHave("stopped", d.stopped, "web-1/a")
 	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b", "web-1/a", "web-1/a")
+}
+
+// TestAFileThatIsBackIsNotReleased looks again just before the workflow is ended.
+func TestAFileThatIsBackIsNotReleased(t *testing.T) {
+	d := newDesk(t)
+	d.register()
+	path := filepath.Join(d.dir, "a.db")
+	e, _ := d.record.Entry(path)
+	r := release{path: path, entry: e, dir: d.Directories[0]}
+	if err := d.release(t.Context(), r); !errors.Is(err, errBack) || len(d.stopped) > 0 {
+		t.Errorf("got %v, and %q stopped; want %v and none", err, d.stopped, errBack)
+	}
 }
 
 // TestTheNextProcessReleases what was gone before it began.

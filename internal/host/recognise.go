@@ -9,21 +9,8 @@ func (h *Host) Recognise(path string) error {
 	h.opening.Lock()
 	defer h.opening.Unlock()
 	id, err := source.Identify(path)
-	if err != nil || h.holds(id) {
+	if err != nil || h.hasOpen(id) {
 		return err
 	}
 	return source.Probe(path)
-}
-
-// holds tells whether a database of this host is open on the file. The caller holds
-// h.opening.
-func (h *Host) holds(id source.FileID) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.slots {
-		if s.fileID() == id {
-			return true
-		}
-	}
-	return false
 }
