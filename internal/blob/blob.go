@@ -60,4 +60,7 @@ type Store interface {
 
 	// Delete removes keys. One that does not exist is no error.
 	Delete(ctx context.Context, keys ...string) error
+
+	// Clock tells the store's own time, to a second or so, by a request.
+	Clock(ctx context.Context) (time.Time, error)
 }

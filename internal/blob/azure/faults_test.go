@@ -51,6 +51,10 @@ var operations = []struct {
 		}
 		return nil
 	}},
+	{"clock", func(ctx context.Context, s blob.Store) error {
+		_, err := s.Clock(ctx)
+		return err
+	}},
 	{"delete", func(ctx context.Context, s blob.Store) error { return s.Delete(ctx, "a") }},
 	{"delete of many", func(ctx context.Context, s blob.Store) error { return s.Delete(ctx, "a", "b", "c", "d", "e") }},
 }
@@ -345,4 +349,34 @@ func mustFake(t *testing.T, handle http.HandlerFunc) *azure.Store {
 		azure.Credentials{Account: "shop", AccountKey: secret})
 	require.NoError(t, err)
 	return store
+}
+
+// TestADeletionIsNotSentAgainAfterASleep has the machine sleep while a deletion waits to
+// be tried again: what it was decided by is old then.
+func TestADeletionIsNotSentAgainAfterASleep(t *testing.T) {
+	for op, keys := range map[string][]string{"delete": {"a"}, "batch": {"a", "b", "c", "d", "e"}} {
+		var slept atomic.Int64
+		now := func() time.Time { return time.Now().Round(0).Add(time.Duration(slept.Load())) }
+		p := mustProxy(t, func(p *proxy, got string, w http.ResponseWriter, r *http.Request) {
+			if got == op && p.times(op) == 1 {
+				slept.Store(int64(5 * time.Minute))
+				answer(w, r, http.StatusInternalServerError, "InternalError")
+				return
+			}
+			pass(p, got, w, r)
+		})
+		store := p.mustOpen(t)
+		for _, key := range keys {
+			_, err := store.Put(t.Context(), key, bytes.NewReader([]byte("x")), nil)
+			require.NoError(t, err)
+		}
+		ctx, stop := blob.Until(t.Context(), now().Add(time.Minute), now)
+		defer stop()
+		require.ErrorIs(t, store.Delete(ctx, keys...), context.DeadlineExceeded)
+		require.Equal(t, 1, p.times(op), "%s was sent again", op)
+		for _, key := range keys {
+			_, err := store.Stat(t.Context(), key)
+			require.NoError(t, err, "%s is gone", key)
+		}
+	}
 }

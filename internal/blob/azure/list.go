@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
@@ -40,6 +41,20 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, er
 			}
 		}
 	}
+}
+
+// Clock implements blob.Store: each answer is dated. A listing of one is what whoever
+// reads a replica may ask for.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	one := int32(1)
+	page, err := s.container.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{MaxResults: &one}).NextPage(ctx)
+	if err != nil {
+		return time.Time{}, s.explain(ctx, "clock", "", err)
+	}
+	if page.Date == nil {
+		return time.Time{}, s.fail("clock", "", nil, "an answer without a date")
+	}
+	return page.Date.UTC(), nil
 }
 
 func describe(item *container.BlobItem, root string) blob.Info {

@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store, options ...Option) {
 		{"a missing object is not found", s.missing},
 		{"metadata comes back as it was", s.metadata},
 		{"times", s.times},
+		{"its clock is the one by which it takes objects", s.clock},
 		{"a listing is in order and whole", s.list},
 		{"a listing begins with its prefix", s.prefixes},
 		{"a listing can be left", s.leaveList},

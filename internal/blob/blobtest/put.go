@@ -191,6 +191,8 @@ func (s *suite) cancelled(t *testing.T) {
 	_, err = list(ctx, store, "")
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, store.Delete(ctx, name(1)), context.Canceled)
+	_, err = store.Clock(ctx)
+	require.ErrorIs(t, err, context.Canceled)
 	mustBeAbsent(t, store, name(2))
 	require.Len(t, mustList(t, store, ""), 1)
 }

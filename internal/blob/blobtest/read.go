@@ -94,6 +94,25 @@ func (s *suite) times(t *testing.T) {
 	require.WithinRange(t, mustList(t, store, "")[0].Modified, before, after)
 }
 
+// clock brackets a put between two looks at the store's clock, which may count in
+// seconds. What is put has no time of its own.
+func (s *suite) clock(t *testing.T) {
+	store := s.open(t)
+	now := func() time.Time {
+		at, err := store.Clock(t.Context())
+		require.NoError(t, err)
+		return at
+	}
+	before := now()
+	require.WithinDuration(t, time.Now(), before, time.Minute)
+	mustPut(t, store, name(1), []byte("x"), nil)
+	after := now()
+	require.Len(t, mustList(t, store, ""), 1, "looking at the clock leaves nothing")
+	require.WithinRange(t, mustList(t, store, "")[0].Modified, before.Add(-time.Second), after.Add(time.Second))
+	time.Sleep(1100 * time.Millisecond)
+	require.True(t, now().After(before), "it goes on")
+}
+
 func (s *suite) list(t *testing.T) {
 	store := s.open(t)
 	order := make([]int, s.objects)

@@ -5,8 +5,8 @@
 // shall happen to this one. Without a plan it passes everything on, untouched.
 // It adds no retries and hides no error of the store below.
 //
-// One call is: a put, a get, a stat, a listing that is ranged over, a delete,
-// and the reading of what a get has opened, which counts from its first byte
+// One call is: a put, a get, a stat, a listing that is ranged over, a delete, a look
+// at the clock, and the reading of what a get has opened, which counts from its first byte
 // and as one however many pieces it takes.
 package faulty
 
@@ -34,6 +34,7 @@ const (
 	Stat   Op = "stat"
 	List   Op = "list"
 	Delete Op = "delete"
+	Clock  Op = "clock"
 )
 
 // Call is one call that a Store has got.
@@ -225,6 +226,15 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 		return err
 	}
 	return unavailable(c)
+}
+
+// Clock implements blob.Store.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	c, f := s.begin(Clock, "")
+	if err := f.before(ctx, c); err != nil {
+		return time.Time{}, err
+	}
+	return s.below.Clock(ctx)
 }
 
 // unavailable is what the caller of a call that was failed on purpose gets.

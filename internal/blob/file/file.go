@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 )
@@ -143,6 +144,23 @@ func (s *Store) Stat(ctx context.Context, key string) (blob.Info, error) {
 		return blob.Info{}, s.explain("stat", key, err)
 	}
 	return info, nil
+}
+
+// Clock implements blob.Store: it is what the file system gives to a new file.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, s.explain("clock", "", err)
+	}
+	tmp, err := s.newTemp()
+	if err != nil {
+		return time.Time{}, s.explain("clock", "", err)
+	}
+	defer discard(tmp)
+	fi, err := tmp.Stat()
+	if err != nil {
+		return time.Time{}, s.explain("clock", "", err)
+	}
+	return fi.ModTime().UTC(), nil
 }
 
 func (s *Store) info(key string) (blob.Info, error) {

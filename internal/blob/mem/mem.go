@@ -20,6 +20,7 @@ import (
 type Store struct {
 	mu      sync.RWMutex
 	objects map[string]object
+	now     func() time.Time
 }
 
 type object struct {
@@ -29,7 +30,18 @@ type object struct {
 }
 
 // New returns an empty store.
-func New() *Store { return &Store{objects: map[string]object{}} }
+func New() *Store { return NewAt(time.Now) }
+
+// NewAt returns an empty store whose clock is now.
+func NewAt(now func() time.Time) *Store { return &Store{objects: map[string]object{}, now: now} }
+
+// Clock implements blob.Store.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, fmt.Errorf("store: clock: %w", err)
+	}
+	return s.now(), nil
+}
 
 // Put implements blob.Store.
 func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.Metadata) (int64, error) {
@@ -51,7 +63,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.M
 	if _, exists := s.objects[key]; exists {
 		return 0, fmt.Errorf("store: put %s: %w in memory", key, blob.ErrExists)
 	}
-	s.objects[key] = object{data: data, modified: time.Now(), meta: maps.Clone(meta)}
+	s.objects[key] = object{data: data, modified: s.now(), meta: maps.Clone(meta)}
 	return int64(len(data)), nil
 }
 
