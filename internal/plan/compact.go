@@ -26,12 +26,13 @@ type Merge struct {
 }
 
 // Compaction returns the merges that are due, the lowest level first. What they make
-// may be due for another one.
+// belongs into those of the next level: ask again before making these.
 //
 // FanIn neighbours of a level become one file of the next, so each byte is rewritten
 // at most once for each level, and no more than FanIn-1 files of a level wait. Where
 // nothing can follow any more, because a transaction is missing or begins another page
-// size, fewer will do. A file with all pages is never rewritten.
+// size, two will do; one alone stays where it is. A file with all pages is never
+// rewritten.
 func Compaction(files []File) (due []Merge) {
 	for level := range mergeLevels {
 		due = append(due, compact(files, level)...)
@@ -42,6 +43,10 @@ func Compaction(files []File) (due []Merge) {
 func compact(files []File, level int) (due []Merge) {
 	var run []File // neighbours that nothing on the next level covers
 	cut := func(n int) {
+		if n == 1 {
+			run = nil
+			return
+		}
 		due = append(due, Merge{Level: level + 1, Min: run[0].Min, Max: run[n-1].Max, From: slices.Clone(run[:n])})
 		run = run[n:]
 	}
@@ -150,19 +155,23 @@ type Removal struct {
 // A file goes when another has its content and it is older than its level is kept, or
 // when it only leads to states before the window. Never the newest file of level 0,
 // which says where its writer goes on; never one of pins, of a restore under way;
-// never the newest file with all pages.
+// never the newest file with all pages. Nor one of level 0 that the store took less than
+// Level0 ago, whatever its writer's clock said then: a writer that was away for a while
+// looks for the head from its own newest file on.
 func Retention(files []File, p Policy, pins []File, now time.Time) (removals []Removal) {
-	begin, ok := beginning(files, now.Add(-p.Window))
+	fresh := func(f File) bool { return f.Level == 0 && !f.Stored.Before(now.Add(-p.Level0)) }
+	begin, ok := beginning(files, now.Add(-p.Window), fresh)
 	if !ok {
 		return nil // nothing can be restored: what is there is for a person to judge
 	}
 	head := newest(files, func(f File) bool { return f.Level == 0 })
 	fixed := func(f File) bool {
-		return f == head || f == begin || slices.Contains(pins, f)
+		return f == head || f == begin || fresh(f) || slices.Contains(pins, f)
 	}
 	left := slices.Clone(files)
+	holds := holding(files, fresh)
 	for level := SnapshotLevel; level >= 0; level-- {
-		instead := substitutes(left, level, p, now)
+		instead := substitutes(left, level, p, now, holds)
 		left = slices.DeleteFunc(left, func(f File) bool {
 			if f.Level != level || fixed(f) {
 				return false
@@ -187,14 +196,15 @@ func Retention(files []File, p Policy, pins []File, now time.Time) (removals []R
 // substitutes returns a function that finds a file above level which has all of f, and
 // whose newest content is older than the level below it is kept: all that it was made of
 // goes with f then, on each level, and none of that is left without what came before it.
-func substitutes(files []File, level int, p Policy, now time.Time) func(f File) (with File, ok bool) {
+// It is no file that holds some of what must stay.
+func substitutes(files []File, level int, p Policy, now time.Time, holds func(File) bool) func(f File) (with File, ok bool) {
 	var by []func(File) (File, bool)
 	for above := level + 1; above < SnapshotLevel; above++ {
 		by = append(by, covering(files, above))
 	}
 	return func(f File) (File, bool) {
 		for i, covering := range by {
-			if with, ok := covering(f); ok && !f.Complete() && now.Sub(with.Created) > p.grain(level+i) {
+			if with, ok := covering(f); ok && !f.Complete() && now.Sub(with.Created) > p.grain(level+i) && !holds(with) {
 				return with, true
 			}
 		}
@@ -202,15 +212,35 @@ func substitutes(files []File, level int, p Policy, now time.Time) func(f File) 
 	}
 }
 
+// holding returns a function that tells whether f has the content of a file that is
+// fresh: what f was made of stays whole then.
+func holding(files []File, fresh func(File) bool) func(f File) bool {
+	var young []ltx.TXID
+	for _, f := range files {
+		if fresh(f) {
+			young = append(young, f.Max)
+		}
+	}
+	slices.Sort(young)
+	return func(f File) bool {
+		n, _ := slices.BinarySearch(young, f.Min)
+		return n < len(young) && young[n] <= f.Max
+	}
+}
+
 // beginning returns the file with all pages from which the states since from can be
 // restored: the newest before from, or else the oldest. One that comes after a file of
-// later is not of before from, whatever its time says.
-func beginning(files []File, from time.Time) (File, bool) {
+// later is not of before from, whatever its time says, and none comes after a file that
+// is fresh.
+func beginning(files []File, from time.Time, fresh func(File) bool) (File, bool) {
 	complete := func(f File) bool { return f.Complete() && f.Max >= 1 }
 	limit := ltx.TXID(1<<64 - 1)
 	for _, f := range files {
 		if !f.Created.Before(from) {
 			limit = min(limit, f.Max)
+		}
+		if fresh(f) {
+			limit = min(limit, f.Max-1)
 		}
 	}
 	before := newest(files, func(f File) bool { return complete(f) && f.Created.Before(from) && f.Max <= limit })

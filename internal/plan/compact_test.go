@@ -26,7 +26,8 @@ type history struct {
 	truth  map[ltx.TXID]pages
 	made   map[ltx.TXID]time.Time
 	head   ltx.TXID
-	amid   bool // some of what has expired is gone, and some is not
+	amid   bool          // some of what has expired is gone, and some is not
+	behind time.Duration // how far the writer's clock is behind the store's
 }
 
 func (h *history) list() []plan.File { return slices.Collect(maps.Keys(h.files)) }
@@ -40,7 +41,7 @@ func (h *history) put() {
 	if now == nil {
 		now = pages{}
 	}
-	f := plan.File{Min: h.head, Max: h.head, Created: h.now}
+	f := plan.File{Min: h.head, Max: h.head, Created: h.now.Add(-h.behind), Stored: h.now}
 	changed := pages{}
 	again := h.head > 1 && rapid.IntRange(0, 60).Draw(h.t, "again") == 0
 	for p := range 6 {
@@ -52,7 +53,7 @@ func (h *history) put() {
 		f.Level, f.Min = plan.SnapshotLevel, 1
 	}
 	f.Size = int64(len(changed))<<20 + 1
-	h.files[f], h.truth[h.head], h.made[h.head] = changed, now, h.now
+	h.files[f], h.truth[h.head], h.made[h.head] = changed, now, f.Created
 }
 
 // merge makes what is planned as a worker does: from the files as they are now.
@@ -68,7 +69,7 @@ func (h *history) merge(m plan.Merge) {
 		maps.Copy(content, h.files[f])
 	}
 	last := m.From[len(m.From)-1]
-	f := plan.File{Level: m.Level, Min: m.Min, Max: m.Max, Size: int64(len(content))<<20 + 1, Created: last.Created}
+	f := plan.File{Level: m.Level, Min: m.Min, Max: m.Max, Size: int64(len(content))<<20 + 1, Created: last.Created, Stored: h.now}
 	if m.From[0].Min != m.Min || last.Max != m.Max {
 		h.t.Fatalf("%v made of %s", f, format(m.From))
 	}
@@ -94,6 +95,9 @@ func (h *history) expire() {
 		}
 		if _, ok := h.files[r.For]; !ok {
 			h.t.Fatalf("%v goes for %v, which is not there", r.File, r.For)
+		}
+		if age := h.now.Sub(r.File.Stored); r.File.Level == 0 && age < h.policy.Level0 {
+			h.t.Fatalf("%v goes, which the store has had for %v", r.File, age)
 		}
 		delete(h.files, r.File)
 		h.check()
@@ -164,6 +168,7 @@ func TestMaintenanceLosesNothing(t *testing.T) {
 			t: t, now: epoch, files: map[plan.File]pages{}, truth: map[ltx.TXID]pages{}, made: map[ltx.TXID]time.Time{},
 			policy: plan.Policy{Window: time.Duration(rapid.IntRange(20, 300).Draw(t, "window")) * time.Second, Level0: time.Duration(rapid.IntRange(4, 20).Draw(t, "level0")) * time.Second},
 		}
+		h.behind = rapid.SampledFrom([]time.Duration{0, h.policy.Level0, 3 * h.policy.Level0, 2 * h.policy.Window}).Draw(t, "behind")
 		h.put()
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			switch rapid.IntRange(0, 5).Draw(t, "step") {
@@ -208,6 +213,59 @@ func TestALostMergeKeepsItsLevel(t *testing.T) {
 	points, lost := plan.Points(files)
 	if len(lost) > 0 || len(points) < 9 || len(gone) == 0 {
 		t.Errorf("%d states are left of %d files, %v lost", len(points), len(files), lost)
+	}
+}
+
+// TestWhatTheStoreTookLatelyStays has a writer whose clock is days behind: its files look
+// old enough to go, and four of them came just now.
+func TestWhatTheStoreTookLatelyStays(t *testing.T) {
+	now := epoch.Add(100 * 24 * time.Hour)
+	of := func(level, lo, hi int, stored time.Duration) plan.File {
+		return plan.File{Level: level, Min: ltx.TXID(lo), Max: ltx.TXID(hi), Size: 1, Created: at(float64(hi)), Stored: now.Add(-stored)}
+	}
+	files := []plan.File{of(0, 1, 1, 5*time.Hour), of(0, 10, 10, 0)}
+	for txid := 2; txid <= 9; txid++ {
+		files = append(files, of(0, txid, txid, time.Duration(10-txid)*14*time.Minute)) // 6 to 9 within the hour
+	}
+	for _, with := range []plan.File{of(1, 2, 9, 0), of(9, 1, 9, 0), of(9, 1, 5, 0)} {
+		for days := range 5 {
+			policy := plan.Policy{Window: time.Duration(1+30*days) * 24 * time.Hour, Level0: time.Hour}
+			for _, r := range plan.Retention(append(slices.Clone(files), with), policy, nil, now) {
+				if with.Max == 9 || r.File.Max > 5 {
+					t.Errorf("window of %v: %v goes for %v", policy.Window, r.File, r.For)
+				}
+			}
+		}
+	}
+	day := plan.Policy{Window: 24 * time.Hour, Level0: time.Hour}
+	for _, r := range plan.Retention(append(slices.Clone(files[1:]), of(9, 1, 9, 0)), day, nil, now) { // nothing leads to them
+		if r.File.Max > 5 {
+			t.Errorf("%v goes for %v, which is all that there is with all pages", r.File, r.For)
+		}
+	}
+	if removals := plan.Retention(append(files, of(9, 1, 5, 0)), day, nil, now); len(removals) != 5 {
+		t.Errorf("%v go, want what only leads to states before that at 5", removals)
+	}
+}
+
+// TestOneAloneIsNotCopied has a file that nothing follows on its level: copies of it on
+// each level would make no state easier to restore.
+func TestOneAloneIsNotCopied(t *testing.T) {
+	of := func(level, lo, hi int) plan.File {
+		return plan.File{Level: level, Min: ltx.TXID(lo), Max: ltx.TXID(hi), Size: 1, Created: at(float64(hi))}
+	}
+	for _, files := range [][]plan.File{
+		{of(0, 1, 1), of(0, 2, 2), of(9, 1, 3), of(0, 4, 4)},                                       // before another page size
+		{of(0, 1, 1), of(0, 3, 3), of(0, 5, 5)},                                                    // between gaps
+		{of(0, 1, 1), of(1, 2, 9), of(0, 10, 10), of(1, 11, 18), of(0, 19, 19), of(1, 2002, 2009)}, // between merges
+	} {
+		if due := plan.Compaction(files); len(due) > 0 {
+			t.Errorf("%s: %v is due", format(files), due)
+		}
+	}
+	files := []plan.File{of(0, 1, 1), of(0, 2, 2), of(0, 3, 3), of(0, 5, 5)}
+	if due := plan.Compaction(files); len(due) != 1 || due[0].Min != 2 || due[0].Max != 3 {
+		t.Errorf("%s: %v is due, want that of 2 and 3", format(files), due)
 	}
 }
 

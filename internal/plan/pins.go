@@ -62,6 +62,9 @@ func NextRemoval(files []File, p Policy, pins []File, now time.Time) (at time.Ti
 				when = append(when, at)
 			}
 		}
+		if at := f.Stored.Add(p.Level0 + time.Millisecond); f.Level == 0 && at.After(now) {
+			when = append(when, at)
+		}
 	}
 	slices.SortFunc(when, time.Time.Compare)
 	have := len(Retention(files, p, pins, now))

@@ -18,6 +18,7 @@ func newHistory(t *rapid.T) *history {
 		t: t, now: epoch, files: map[plan.File]pages{}, truth: map[ltx.TXID]pages{}, made: map[ltx.TXID]time.Time{},
 		policy: plan.Policy{Window: time.Duration(rapid.IntRange(20, 300).Draw(t, "window")) * time.Second, Level0: time.Duration(rapid.IntRange(4, 20).Draw(t, "level0")) * time.Second},
 	}
+	h.behind = rapid.SampledFrom([]time.Duration{0, 0, h.policy.Level0}).Draw(t, "behind")
 	for range rapid.IntRange(1, 80).Draw(t, "first puts") {
 		h.put()
 	}

@@ -27,6 +27,7 @@ type File struct {
 	Min, Max ltx.TXID
 	Size     int64 // bytes
 	Created  time.Time
+	Stored   time.Time // when the store took it, by its own clock; zero where it does not say
 }
 
 // Complete reports whether f holds all pages and so can begin a chain.

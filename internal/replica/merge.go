@@ -9,6 +9,7 @@ import (
 
 	"github.com/superfly/ltx"
 
+	"github.com/holdfast-db/holdfast/internal/digest"
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
@@ -23,8 +24,10 @@ const (
 // Merge writes the object on level that has what the objects from have together, which
 // follow each other: of each page the newest version, and none beyond the database's end.
 // It is of the time of the last of them and has its digest. All of them are read to
-// their end, and checked; memory does not grow with their size. spill is a directory for
-// the index of a large object, as Draft.SpillDir.
+// their end, and checked; memory does not grow with their size. What has all pages is
+// compared with the digest too, before it can be seen; what has only some pages cannot
+// be: it is as sound as its parts, and as its own checksum when that is read back. spill
+// is a directory for the index of a large object, as Draft.SpillDir.
 //
 // blob.ErrExists says that it is there already, ErrDamaged which object is damaged.
 func (r *Replica) Merge(ctx context.Context, level int, from []Object, spill string) (o Object, err error) {
@@ -51,11 +54,32 @@ func (r *Replica) Merge(ctx context.Context, level int, from []Object, spill str
 			return Object{}, fmt.Errorf("merge: %s has pages of %d bytes, %s of %d", one.object.Key(), one.PageSize(), last.object.Key(), last.PageSize())
 		}
 	}
+	pages := newest(readers)
+	if from[0].Complete() && last.object.Digest != 0 {
+		pages = proven(pages, last, from[0])
+	}
 	return r.Put(ctx, Draft{
 		Level: level, Min: from[0].Min, Max: last.object.Max, Created: last.object.Created,
 		Position: wal.Position{PageSize: last.PageSize(), Commit: last.Commit()},
 		Writer:   last.object.Writer, Digest: last.object.Digest, SpillDir: spill,
-	}, newest(readers))
+	}, pages)
+}
+
+// proven yields pages, all those of a database, and in the end an error unless they have
+// the digest that last names.
+func proven(pages Pages, last *Reader, first Object) Pages {
+	return func(emit func(pgno uint32, data []byte) error) error {
+		sum := digest.Hasher{PageSize: last.PageSize()}
+		err := pages(func(pgno uint32, data []byte) error {
+			sum.Add(pgno, data)
+			return emit(pgno, data)
+		})
+		if got, want := sum.Digest(last.Commit()), last.object.Digest; err == nil && got != want {
+			err = fmt.Errorf("%w: %s, or one that it follows down to %s: together they make the digest %s, that of the state that was shipped is %s",
+				ErrDamaged, last.object.Key(), first.Key(), got, want)
+		}
+		return err
+	}
 }
 
 // openAll opens objects, and returns those that it has opened also with an error.

@@ -22,6 +22,15 @@ func (m pageMap) apply(o pageMap, commit uint32) {
 	maps.DeleteFunc(m, func(pgno uint32, _ []byte) bool { return pgno > commit })
 }
 
+// digest is that of a database with these pages.
+func (m pageMap) digest(commit uint32) digest.Digest {
+	sum := digest.Hasher{PageSize: pageSize}
+	for pgno, data := range m {
+		sum.Add(pgno, data)
+	}
+	return sum.Digest(commit)
+}
+
 // content reads an object.
 func content(t testing.TB, r *replica.Replica, o replica.Object) (pages pageMap, commit uint32) {
 	t.Helper()
@@ -40,6 +49,7 @@ func content(t testing.TB, r *replica.Replica, o replica.Object) (pages pageMap,
 // shipped puts n objects that grow, shrink and change a database of at most 12 pages,
 // with all pages that come back.
 func shipped(t *rapid.T, tb testing.TB, r *replica.Replica, n int) (objects []replica.Object) {
+	now := pageMap{}
 	commit := uint32(rapid.IntRange(1, 12).Draw(t, "commit"))
 	for i := range n {
 		txid := ltx.TXID(i + 1)
@@ -53,9 +63,10 @@ func shipped(t *rapid.T, tb testing.TB, r *replica.Replica, n int) (objects []re
 				pgnos = append(pgnos, p)
 			}
 		}
-		d := draft(txid, commit)
-		d.Digest = digest.Digest(100 + i)
-		objects = append(objects, mustPut(tb, r, d, numbered(uint32(txid), pgnos...)))
+		d, changed := draft(txid, commit), numbered(uint32(txid), pgnos...)
+		now.apply(changed, commit)
+		d.Digest = now.digest(commit)
+		objects = append(objects, mustPut(tb, r, d, changed))
 	}
 	return objects
 }
@@ -98,6 +109,31 @@ func TestMergeIsAllOfItsObjects(t *testing.T) {
 			rt.Fatalf("again: %v, want %v", err, blob.ErrExists)
 		}
 	})
+}
+
+// TestMergeComparesTheDigest of what has all pages: objects that are sound each by
+// itself, and one of which belongs to another history.
+func TestMergeComparesTheDigest(t *testing.T) {
+	s := mem.New()
+	r := replica.New(s)
+	first := mustPut(t, r, draft(1, 3), numbered(1, 1, 2, 3))
+	mustPut(t, r, draft(2, 3), numbered(7, 2))
+	d := draft(3, 3)
+	truth := numbered(1, 1, 2, 3)
+	truth.apply(numbered(3, 3), 3)
+	d.Digest = truth.digest(3)
+	last := mustPut(t, r, d, numbered(3, 3))
+	foreign, err := r.Find(t.Context(), 0, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Merge(t.Context(), plan.SnapshotLevel, []replica.Object{first, foreign, last}, t.TempDir())
+	if !errors.Is(err, replica.ErrDamaged) || !strings.Contains(err.Error(), last.Key()) {
+		t.Errorf("got %v, want damage that names %s", err, last.Key())
+	}
+	if _, err := r.Find(t.Context(), plan.SnapshotLevel, 1, 3); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("the snapshot: %v, want that there is none", err)
+	}
 }
 
 // TestMergeReadsLargeObjectsInPieces merges objects of more bytes than are kept of

@@ -54,7 +54,7 @@ func decodeInfo(info blob.Info) (Object, error) {
 		return Object{}, err
 	}
 	o := Object{
-		File:   plan.File{Level: level, Min: minTXID, Max: maxTXID, Size: info.Size, Created: info.Modified.UTC()},
+		File:   plan.File{Level: level, Min: minTXID, Max: maxTXID, Size: info.Size, Created: info.Modified.UTC(), Stored: info.Modified.UTC()},
 		Writer: lookup(info.Metadata, writerKey),
 		Boot:   lookup(info.Metadata, bootKey),
 

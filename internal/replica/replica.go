@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/superfly/ltx"
 
@@ -124,6 +125,51 @@ func Files(objects []Object) []plan.File {
 	}
 	return files
 }
+
+// Unchanged lists the surroundings of objects and returns those of them that are in the
+// store as they were found before.
+func (r *Replica) Unchanged(ctx context.Context, objects ...Object) (same []Object, err error) {
+	there := make(map[string]Object)
+	listed := make(map[string]bool)
+	for _, o := range objects {
+		prefix := surroundings(o)
+		if listed[prefix] {
+			continue
+		}
+		listed[prefix] = true
+		for found, err := range r.list(ctx, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			there[found.Key()] = found
+		}
+	}
+	for _, o := range objects {
+		if found, ok := there[o.Key()]; ok && found.is(o) {
+			same = append(same, o)
+		}
+	}
+	return same, nil
+}
+
+// surroundings is how the names of o and of some hundred others on its level begin, if
+// they have about as many TXIDs each as merges of eight make.
+func surroundings(o Object) string {
+	digits := 14 - (3*o.Level+3)/4
+	if o.Level == plan.SnapshotLevel {
+		digits = 0
+	}
+	return o.Key()[:len(root)+len("0/")+digits]
+}
+
+// is tells whether two findings under one name are the same object.
+func (o Object) is(p Object) bool {
+	return o.Size == p.Size && o.Created.Equal(p.Created) && o.Stored.Equal(p.Stored) &&
+		o.Writer == p.Writer && o.Instance == p.Instance && o.Digest == p.Digest
+}
+
+// Clock tells the time of the store that keeps r.
+func (r *Replica) Clock(ctx context.Context) (time.Time, error) { return r.store.Clock(ctx) }
 
 // Remove removes objects. Those that are gone are no error.
 func (r *Replica) Remove(ctx context.Context, objects ...Object) error {

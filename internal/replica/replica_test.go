@@ -2,9 +2,12 @@ package replica_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/superfly/ltx"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/mem"
@@ -54,6 +57,39 @@ func TestPassesOverWhatIsNotAnObject(t *testing.T) {
 	all, err := replica.New(s).All(t.Context())
 	if err != nil || len(all) != 0 {
 		t.Errorf("got %v, %v; want nothing", all, err)
+	}
+}
+
+// TestUnchanged puts objects on several levels, changes some behind our back, and asks
+// for all of them.
+func TestUnchanged(t *testing.T) {
+	s := mem.New()
+	r := replica.New(s)
+	for _, txid := range []ltx.TXID{1, 2, 3, 0x100, 0x101, 0xfffff} {
+		mustPut(t, r, draft(txid, 3), numbered(uint32(txid), upTo(3)...))
+	}
+	for _, level := range []int{1, 4, 8, 9} {
+		d := draft(0x100, 3)
+		d.Level, d.Min = level, 1
+		mustPut(t, r, d, numbered(3, upTo(3)...))
+	}
+	all, err := r.All(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := r.Unchanged(t.Context(), all...)
+	if err != nil || !slices.Equal(same, all) {
+		t.Fatalf("got %v, %v; want all %d", same, err, len(all))
+	}
+	gone, replaced := all[1], all[3]
+	if err := r.Remove(t.Context(), gone, replaced); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, r, draft(0x100, 3), numbered(0x100, upTo(3)...)) // the same but for when
+	same, err = r.Unchanged(t.Context(), all...)
+	want := slices.DeleteFunc(slices.Clone(all), func(o replica.Object) bool { return o == gone || o == replaced })
+	if err != nil || !slices.Equal(same, want) {
+		t.Errorf("got %v, %v; want %v", same, err, want)
 	}
 }
 
@@ -108,6 +144,10 @@ func assertObjects(t *testing.T, got, want []replica.Object) {
 		t.Fatalf("%d objects, want %d", len(got), len(want))
 	}
 	for i := range got {
+		if got[i].Stored.IsZero() {
+			t.Errorf("object %d does not say when the store took it", i)
+		}
+		got[i].Stored = want[i].Stored // a put does not hear of it
 		if got[i] != want[i] {
 			t.Errorf("object %d is %+v, want %+v", i, got[i], want[i])
 		}
