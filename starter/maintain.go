@@ -33,6 +33,9 @@ type maintainAnswer struct {
 	Expired      int        `json:"expired"`
 	ExpiredBytes int64      `json:"expired_bytes"`
 	Kept         bool       `json:"kept,omitempty"` // what has expired was not removed
+	Left         int        `json:"left,omitempty"` // expired, and still there
+	LeftBytes    int64      `json:"left_bytes,omitempty"`
+	LeftBecause  string     `json:"left_because,omitempty"`
 	Window       float64    `json:"window_seconds"`
 	Oldest       *time.Time `json:"oldest,omitempty"`
 }
@@ -84,6 +87,7 @@ func (a *app) doMaintain(ctx context.Context, m maintaining, from string) error 
 	v := maintainAnswer{
 		Replica: url, DryRun: m.dryRun, Objects: done.Objects, Bytes: done.Bytes, Merged: len(done.Merged), ReadBytes: done.Read, WrittenBytes: done.Written,
 		Expired: len(done.Expired), ExpiredBytes: done.ExpiredBytes, Kept: m.keep, Window: m.policy.Window.Seconds(),
+		Left: len(done.Left), LeftBytes: done.LeftBytes, LeftBecause: done.LeftWhy,
 	}
 	if !done.Oldest.IsZero() {
 		v.Oldest = instant(done.Oldest)
@@ -103,12 +107,16 @@ func (v maintainAnswer) print(w io.Writer) {
 	}
 	window := time.Duration(v.Window * float64(time.Second))
 	switch {
+	case v.Expired == 0 && v.Left > 0: // which is said below
 	case v.Expired == 0:
 		fmt.Fprintf(w, "%sremoved nothing: each of the %d objects, %s, is needed for a state of the last %v\n", would, v.Objects, mebibytes(v.Bytes), window)
 	case v.Kept:
 		fmt.Fprintf(w, "kept %d objects, %s, that no state of the last %v needs\n", v.Expired, mebibytes(v.ExpiredBytes), window)
 	default:
 		fmt.Fprintf(w, "%sremoved %d objects, %s, that no state of the last %v needs\n", would, v.Expired, mebibytes(v.ExpiredBytes), window)
+	}
+	if v.Left > 0 {
+		fmt.Fprintf(w, "left %d objects, %s, that have expired: %s\n", v.Left, mebibytes(v.LeftBytes), v.LeftBecause)
 	}
 	if v.Oldest != nil {
 		fmt.Fprintf(w, "the oldest state that can be restored is of %s\n", pointed(v.Oldest))

@@ -3,13 +3,8 @@ package maintain_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
-	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,208 +15,11 @@ import (
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/faulty"
-	"github.com/holdfast-db/holdfast/internal/blob/mem"
 	"github.com/holdfast-db/holdfast/internal/maintain"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
-
-const (
-	pageSize = 512
-	writer   = "00112233445566778899aabbccddeeff"
-	puts     = 110
-)
-
-var (
-	epoch  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	policy = plan.Policy{Window: 100 * time.Second, Level0: 10 * time.Second}
-)
-
-// state is a database: the version of each page.
-type state map[uint32]uint32
-
-// history is a replica of puts objects, one a second, and what the database was after
-// each.
-type history struct {
-	store blob.Store
-	truth map[ltx.TXID]state
-	amid  bool // an expiry was cut off
-}
-
-func newHistory(t testing.TB) *history {
-	t.Helper()
-	h := &history{store: mem.New(), truth: map[ltx.TXID]state{0: {}}}
-	r := replica.New(h.store)
-	for txid := ltx.TXID(1); txid <= puts; txid++ {
-		now, changed := maps.Clone(h.truth[txid-1]), state{}
-		commit := uint32(20 + txid%7)
-		for p := uint32(1); p <= commit; p++ {
-			_, there := now[p]
-			if !there || uint64(p)%5 == uint64(txid)%5 {
-				changed[p] = uint32(txid)
-			}
-		}
-		maps.Copy(now, changed)
-		maps.DeleteFunc(now, func(p, _ uint32) bool { return p > commit })
-		h.truth[txid] = now
-		d := replica.Draft{
-			Min: txid, Max: txid, Created: epoch.Add(time.Duration(txid) * time.Second), Writer: writer,
-			Position: wal.Position{PageSize: pageSize, Commit: commit},
-		}
-		if _, err := r.Put(t.Context(), d, changed.pages); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return h
-}
-
-func (s state) pages(emit func(uint32, []byte) error) error {
-	for _, p := range slices.Sorted(maps.Keys(s)) {
-		data := make([]byte, pageSize)
-		binary.BigEndian.PutUint32(data, s[p])
-		if err := emit(p, data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// copied returns the history with a store of its own.
-func (h *history) copied(t testing.TB) *history {
-	t.Helper()
-	to := mem.New()
-	for info, err := range h.store.List(t.Context(), "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := to.Put(t.Context(), info.Key, bytes.NewReader(read(t, h.store, info.Key)), info.Metadata); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return &history{store: to, truth: h.truth}
-}
-
-func read(t testing.TB, s blob.Store, key string) []byte {
-	t.Helper()
-	body, err := s.Get(t.Context(), key, 0, -1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	data, err := io.ReadAll(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func (h *history) keys(t testing.TB) (keys []string) {
-	t.Helper()
-	for info, err := range h.store.List(t.Context(), "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys = append(keys, info.Key)
-	}
-	return keys
-}
-
-// maintain runs through a store, some time after the last put.
-func (h *history) maintain(ctx context.Context, s blob.Store, later time.Duration) (maintain.Report, error) {
-	now := func() time.Time { return epoch.Add(puts*time.Second + later) }
-	return maintain.Run(ctx, options(s, now))
-}
-
-func options(s blob.Store, now func() time.Time) maintain.Options {
-	return maintain.Options{Replica: replica.New(s), URL: "mem:", Policy: policy, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: now}
-}
-
-// check restores each state that is kept from the objects that are there, the latest
-// among them, and one for each moment of the window.
-func (h *history) check(t testing.TB, later time.Duration) {
-	t.Helper()
-	r := replica.New(h.store)
-	all, err := r.All(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects := make(map[plan.File]replica.Object)
-	for _, o := range all {
-		objects[o.File] = o
-	}
-	files := replica.Files(all)
-	restore := func(target plan.Target) ltx.TXID {
-		chain, err := plan.Restore(files, target)
-		if errors.Is(err, plan.ErrGap) && !target.At.IsZero() && h.amid {
-			return 0 // which may as well have been lost
-		}
-		if err != nil {
-			t.Fatalf("%+v: %v", target, err)
-		}
-		got := state{}
-		for _, f := range chain {
-			h.apply(t, r, objects[f], got)
-		}
-		end := chain[len(chain)-1].Max
-		if !maps.Equal(got, h.truth[end]) {
-			t.Fatalf("TXID %d by %v: %v, want %v", end, chain, got, h.truth[end])
-		}
-		return end
-	}
-	points, _ := plan.Points(files)
-	for _, p := range points {
-		restore(plan.Target{TXID: p.TXID})
-	}
-	if end := restore(plan.Target{}); end != puts {
-		t.Fatalf("the latest state is that of TXID %d, want %d", end, puts)
-	}
-	for txid := ltx.TXID(puts); txid >= 1; txid-- {
-		age := time.Duration(puts-txid)*time.Second + later
-		if age > policy.Window {
-			break
-		}
-		end := restore(plan.Target{At: epoch.Add(time.Duration(txid)*time.Second + time.Millisecond)})
-		if end == 0 && age > policy.Level0 {
-			continue
-		}
-		if end > txid || age < policy.Level0 && end != txid || txid-end >= plan.FanIn*plan.FanIn {
-			t.Fatalf("the moment of TXID %d, %v ago, restores to %d", txid, age, end)
-		}
-	}
-}
-
-func (h *history) apply(t testing.TB, r *replica.Replica, o replica.Object, to state) {
-	t.Helper()
-	reader, err := r.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	err = reader.Pages(func(p uint32, data []byte) error {
-		to[p] = binary.BigEndian.Uint32(data)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	maps.DeleteFunc(to, func(p, _ uint32) bool { return p > reader.Commit() })
-}
-
-// kept maintains h as often as it takes until nothing is left to do.
-func (h *history) kept(t testing.TB, later time.Duration) {
-	t.Helper()
-	for range 5 {
-		report, err := h.maintain(t.Context(), h.store, later)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(report.Merged)+len(report.Expired) == 0 {
-			return
-		}
-	}
-	t.Fatal("there is always something left to do")
-}
 
 func TestRunMergesAndThenRemoves(t *testing.T) {
 	h := newHistory(t)
@@ -250,8 +48,7 @@ func TestRunMergesAndThenRemoves(t *testing.T) {
 func TestDryRunChangesNothing(t *testing.T) {
 	h := newHistory(t)
 	before := h.keys(t)
-	now := func() time.Time { return epoch.Add((puts + 1) * time.Second) }
-	o := options(h.store, now)
+	o := h.options(h.store, time.Second)
 	o.DryRun = true
 	would, err := maintain.Run(t.Context(), o)
 	if err != nil {
@@ -279,7 +76,7 @@ func TestKeepRemovesNothing(t *testing.T) {
 	h := newHistory(t)
 	h.maintainOnce(t)
 	before := h.keys(t)
-	o := options(h.store, func() time.Time { return epoch.Add(2 * puts * time.Second) })
+	o := h.options(h.store, puts*time.Second)
 	o.Keep = true
 	report, err := maintain.Run(t.Context(), o)
 	if err != nil || len(report.Expired) == 0 {
@@ -287,13 +84,6 @@ func TestKeepRemovesNothing(t *testing.T) {
 	}
 	if after := h.keys(t); len(after) < len(before) {
 		t.Errorf("%d objects of %d are left", len(after), len(before))
-	}
-}
-
-func (h *history) maintainOnce(t testing.TB) {
-	t.Helper()
-	if _, err := h.maintain(t.Context(), h.store, time.Second); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -393,44 +183,6 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	}
 }
 
-// TestASleepingRun has a worker sleep between its last look at the replica and what it
-// was about to remove.
-func TestASleepingRun(t *testing.T) {
-	h := newHistory(t)
-	h.maintainOnce(t)
-	before := h.keys(t)
-	looks := 0
-	s := &waking{Store: h.store, onList: func() { looks++ }}
-	now := func() time.Time {
-		later := time.Second
-		if looks >= 2 { // it has been seen that there is something to remove
-			later += time.Duration(looks) * 2 * time.Minute
-			looks++
-		}
-		return epoch.Add(puts*time.Second + later)
-	}
-	report, err := maintain.Run(t.Context(), options(s, now))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if after := h.keys(t); len(report.Expired) > 0 || len(after) < len(before) {
-		t.Errorf("%d objects were removed", len(report.Expired))
-	}
-}
-
-type waking struct {
-	blob.Store
-	onList func()
-}
-
-func (s *waking) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
-	inner := s.Store.List(ctx, prefix)
-	return func(yield func(blob.Info, error) bool) {
-		inner(yield)
-		s.onList()
-	}
-}
-
 // TestDamageKeepsWhatItWasMadeOf damages each merge that takes the place of others: they
 // stay, and the run names it.
 func TestDamageKeepsWhatItWasMadeOf(t *testing.T) {
@@ -475,7 +227,7 @@ func TestASnapshotThatContradictsItsDigestRemovesNothing(t *testing.T) {
 	if _, err := replica.New(h.store).Put(t.Context(), d, h.truth[50].pages); err != nil {
 		t.Fatal(err)
 	}
-	o := options(h.store, func() time.Time { return epoch.Add(puts * time.Second) })
+	o := h.options(h.store, 0)
 	o.Policy = plan.Policy{Window: 20 * time.Second, Level0: 10 * time.Second}
 	_, err := maintain.Run(t.Context(), o)
 	if snapshot := replica.Key(9, 1, 50); !errors.Is(err, replica.ErrDamaged) || !strings.Contains(fmt.Sprint(err), snapshot) {

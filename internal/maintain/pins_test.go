@@ -14,7 +14,7 @@ func TestNothingGoesThatARestoreMayRead(t *testing.T) {
 	if _, err := h.maintain(t.Context(), h.store, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	o := options(h.store, func() time.Time { return epoch.Add(puts*time.Second + time.Second) })
+	o := h.options(h.store, time.Second)
 	o.Pins = []plan.Target{{TXID: 60}}
 	pinned, err := maintain.Run(t.Context(), o)
 	if err != nil {
@@ -37,7 +37,7 @@ func TestNothingGoesThatARestoreMayRead(t *testing.T) {
 // TestProgressIsTold counts along with the merges of a run.
 func TestProgressIsTold(t *testing.T) {
 	h := newHistory(t)
-	o := options(h.store, func() time.Time { return epoch.Add(puts*time.Second + time.Second) })
+	o := h.options(h.store, time.Second)
 	var told []int
 	o.Progress = func(r maintain.Report) { told = append(told, len(r.Merged)) }
 	report, err := maintain.Run(t.Context(), o)

@@ -28,7 +28,9 @@ import (
 // has objects of three levels and a snapshot.
 func maintained(t testing.TB) *history {
 	t.Helper()
-	h := newHistory(t, 512)
+	var h *history
+	now := func() time.Time { return at(h.head()).Add(time.Second) }
+	h = newHistoryIn(t, mem.NewAt(now), 512)
 	for i := range 22 {
 		next := image(512, uint32(6+i%5), byte(i+1))
 		last := h.states[h.head()]
@@ -42,13 +44,15 @@ func maintained(t testing.TB) *history {
 	h.merge(plan.SnapshotLevel, 1, 12)
 	for range 2 {
 		_, err := maintain.Run(t.Context(), maintain.Options{
-			Replica: h.replica, URL: "mem:", Log: slog.New(slog.DiscardHandler),
+			Replica: h.replica, URL: "mem:", Log: slog.New(slog.DiscardHandler), Now: now,
 			Policy: plan.Policy{Window: 18 * time.Second, Level0: 6 * time.Second},
-			Now:    func() time.Time { return at(h.head()).Add(time.Second) },
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	if n := len(h.objects()); n >= 22 {
+		t.Fatalf("nothing was removed: there are %d objects", n)
 	}
 	return h
 }

@@ -16,10 +16,10 @@ import (
 // to do, and returns what was merged and what was removed.
 func mustMaintain(t *testing.T, p place, h *history, policy plan.Policy) (merged, removed int) {
 	t.Helper()
+	now := func() time.Time { return at(h.head()).Add(time.Second) }
 	for range 4 {
 		done, err := maintain.Run(t.Context(), maintain.Options{
-			Replica: p.replica, URL: p.url.String(), Policy: policy, Log: slog.New(slog.DiscardHandler),
-			Now: func() time.Time { return at(h.head()).Add(time.Second) },
+			Replica: replica.New(dated{p.store, now}), URL: p.url.String(), Policy: policy, Log: slog.New(slog.DiscardHandler), Now: now,
 		})
 		if err != nil {
 			t.Fatal(err)

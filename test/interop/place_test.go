@@ -18,6 +18,7 @@ func TestMain(m *testing.M) { stack.Main(m) }
 type place struct {
 	url     blob.URL
 	key     string // of the storage account; empty for files
+	store   blob.Store
 	replica *replica.Replica
 }
 
@@ -52,7 +53,7 @@ func openPlace(t testing.TB, u blob.URL, c driver.Credentials) place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return place{url: u, replica: replica.New(store)}
+	return place{url: u, store: store, replica: replica.New(store)}
 }
 
 // holdfastRestore restores the replica at p with Holdfast into a new file and
