@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,14 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-db/holdfast/internal/config"
 	"github.com/holdfast-db/holdfast/internal/maintain"
 	"github.com/holdfast-db/holdfast/internal/plan"
 )
 
 // maintaining is what the flags of maintain say.
 type maintaining struct {
+	retaining
 	config string
-	policy plan.Policy
 	dryRun bool
 	keep   bool
 }
@@ -41,7 +41,7 @@ type maintainAnswer struct {
 }
 
 func (a *app) maintain() *cobra.Command {
-	m := maintaining{policy: maintain.DefaultPolicy}
+	var m maintaining
 	c := &cobra.Command{
 		Use:   "maintain URL|NAME",
 		Short: "Merge a database's objects, and remove those that have expired",
@@ -52,32 +52,64 @@ place of others is read back before they are removed, by the next run after the 
 		Example: `  holdfast maintain shop --dry-run
   holdfast maintain abs://account@backups/prod/shop --window 720h`,
 		Args: arguments("URL or NAME", 1, 1),
-		RunE: func(c *cobra.Command, args []string) error { return a.doMaintain(c.Context(), m, args[0]) },
+		RunE: func(c *cobra.Command, args []string) error { return a.doMaintain(c, m, args[0]) },
 	}
-	c.Flags().DurationVar(&m.policy.Window, "window", m.policy.Window, "how far back states can be restored")
-	c.Flags().DurationVar(&m.policy.Level0, "level0", m.policy.Level0, "for how long each put stays a state of its own; 1h at least")
+	m.retaining.flags(c)
 	c.Flags().BoolVar(&m.dryRun, "dry-run", false, "only say what would be done")
-	c.Flags().BoolVar(&m.keep, "keep", false, "remove nothing: merge, and say what has expired")
-	c.Flags().StringVar(&m.config, "config", "", "configuration file, for the azure settings (default: holdfast.yml, /etc/holdfast/holdfast.yml)")
+	c.Flags().BoolVar(&m.keep, "keep", false, "remove nothing: merge, and say what has expired (default: retention.store)")
+	c.Flags().StringVar(&m.config, "config", "", "configuration file, for retention, janitor and azure settings (default: holdfast.yml, /etc/holdfast/holdfast.yml)")
 	return c
 }
 
-// leastLevel0 is how long each put is kept at least: a host that was away for less
-// finds its own newest objects.
-const leastLevel0 = time.Hour
+// retaining is what flags say of how long states are kept, where they say anything.
+type retaining struct{ window, level0 time.Duration }
 
-func (a *app) doMaintain(ctx context.Context, m maintaining, from string) error {
-	if m.policy.Level0 < leastLevel0 {
-		return misconfigured(fmt.Errorf("--level0 is %v, want %v at least: a worker that was away must find its newest objects", m.policy.Level0, leastLevel0))
+func (r *retaining) flags(c *cobra.Command) {
+	c.Flags().DurationVar(&r.window, "window", 0, "how far back states can be restored (default: retention.window)")
+	c.Flags().DurationVar(&r.level0, "level0", 0, "for how long each put stays a state of its own, 1h at least (default: retention.level0)")
+}
+
+// policy is what the flags say, and otherwise the settings.
+func (r *retaining) policy(c *cobra.Command, settings config.Retention) (plan.Policy, error) {
+	p := settings.Policy()
+	if c.Flags().Changed("window") {
+		p.Window = r.window
 	}
-	if m.policy.Window < m.policy.Level0 {
-		return misconfigured(fmt.Errorf("--window is %v, want %v at least, as --level0 says", m.policy.Window, m.policy.Level0))
+	if c.Flags().Changed("level0") {
+		p.Level0 = r.level0
 	}
-	source, url, err := a.source(ctx, m.config, from)
+	if p.Level0 < plan.LeastLevel0 {
+		return p, misconfigured(fmt.Errorf("--level0 is %v, want %v at least: a worker that was away must find its newest objects", p.Level0, plan.LeastLevel0))
+	}
+	if p.Window < p.Level0 {
+		return p, misconfigured(fmt.Errorf("--window is %v, want %v at least, as --level0 says", p.Window, p.Level0))
+	}
+	return p, nil
+}
+
+func (a *app) doMaintain(c *cobra.Command, m maintaining, from string) error {
+	ctx := c.Context()
+	settings, err := a.settings(m.config)
 	if err != nil {
 		return err
 	}
-	done, err := maintain.Run(ctx, maintain.Options{Replica: source, URL: url, Policy: m.policy, DryRun: m.dryRun, Keep: m.keep, Log: slog.New(slog.DiscardHandler), Now: a.now})
+	policy, err := m.policy(c, settings.Retention)
+	if err != nil {
+		return err
+	}
+	keep := settings.Retention.Store
+	if c.Flags().Changed("keep") {
+		keep = m.keep
+	}
+	url, err := a.locate(ctx, from)
+	if err != nil {
+		return err
+	}
+	source, err := a.open(ctx, settings.JanitorCredentials, url)
+	if err != nil {
+		return err
+	}
+	done, err := maintain.Run(ctx, maintain.Options{Replica: source, URL: url, Policy: policy, DryRun: m.dryRun, Keep: keep, Log: slog.New(slog.DiscardHandler), Now: a.now})
 	if err != nil {
 		return err
 	}
@@ -86,7 +118,7 @@ func (a *app) doMaintain(ctx context.Context, m maintaining, from string) error 
 	}
 	v := maintainAnswer{
 		Replica: url, DryRun: m.dryRun, Objects: done.Objects, Bytes: done.Bytes, Merged: len(done.Merged), ReadBytes: done.Read, WrittenBytes: done.Written,
-		Expired: len(done.Expired), ExpiredBytes: done.ExpiredBytes, Kept: m.keep, Window: m.policy.Window.Seconds(),
+		Expired: len(done.Expired), ExpiredBytes: done.ExpiredBytes, Kept: keep, Window: policy.Window.Seconds(),
 		Left: len(done.Left), LeftBytes: done.LeftBytes, LeftBecause: done.LeftWhy,
 	}
 	if !done.Oldest.IsZero() {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,4 +73,41 @@ func TestMaintainRefusesWhatWouldLose(t *testing.T) {
 	}
 	empty := "file://" + t.TempDir()
 	mustFail(t, invoke(t, nil, nil, "maintain", empty), statusFailed, "there is no replica at "+empty)
+}
+
+// TestMaintainGoesByTheSettings where no flag says otherwise: nothing is removed where
+// the store does that.
+func TestMaintainGoesByTheSettings(t *testing.T) {
+	url, _ := mustReplica(t)
+	config := mustWrite(t, "holdfast.yml", "retention: {window: 2h, level0: 90m, store: true}")
+	var answer maintainAnswer
+	mustDecode(t, mustSucceed(t, invoke(t, nil, nil, "maintain", url, "--json", "--config", config)), &answer)
+	if !answer.Kept || answer.Window != 7200 {
+		t.Errorf("got %+v", answer)
+	}
+	answer = maintainAnswer{}
+	mustDecode(t, mustSucceed(t, invoke(t, nil, nil, "maintain", url, "--json", "--config", config, "--keep=false", "--window", "3h")), &answer)
+	if answer.Kept || answer.Window != 10800 {
+		t.Errorf("got %+v", answer)
+	}
+}
+
+// TestMaintainIsTheJanitor sends its secret and nobody else's.
+func TestMaintainIsTheJanitor(t *testing.T) {
+	var sent []string
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent = append(sent, r.URL.Query().Get("sig"))
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer store.Close()
+	file := func(name, sig string) string { return mustWrite(t, name, "sv=2024-11-04&sig="+sig) }
+	config := mustWrite(t, "holdfast.yml", "azure: {sas-file: "+file("host", "hosts")+"}\njanitor: {sas-file: "+file("janitor", "janitors")+"}")
+	url := "abs://account@backups/shop?endpoint=" + store.URL + "/account"
+	for command, want := range map[string]string{"maintain": "janitors", "points": "hosts"} {
+		sent = nil
+		mustFail(t, invoke(t, nil, nil, command, url, "--config", config), statusFailed, "access denied")
+		if len(sent) != 1 || sent[0] != want {
+			t.Errorf("%s sent %v, want %s", command, sent, want)
+		}
+	}
 }

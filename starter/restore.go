@@ -262,15 +262,15 @@ func noReplica(url string) error {
 }
 
 // source opens the replica that from names, which is a URL or a database.
-func (a *app) source(ctx context.Context, config, from string) (r *replica.Replica, url string, err error) {
-	settings, err := a.settings(config)
+func (a *app) source(ctx context.Context, file, from string) (r *replica.Replica, url string, err error) {
+	settings, err := a.settings(file)
 	if err != nil {
 		return nil, "", err
 	}
 	if url, err = a.locate(ctx, from); err != nil {
 		return nil, "", err
 	}
-	r, err = a.open(ctx, settings, url)
+	r, err = a.open(ctx, settings.Azure.Credentials, url)
 	return r, url, err
 }
 
@@ -305,14 +305,13 @@ func notASource(from string) error {
 	return fmt.Errorf("%q is neither a replica URL nor a database name; write abs://account@container/path, file:///path, or a name that list shows", from)
 }
 
-// open opens a replica with the credentials of the environment or the
-// configuration.
-func (a *app) open(ctx context.Context, settings config.Config, url string) (*replica.Replica, error) {
+// open opens a replica with credentials of the environment or the configuration.
+func (a *app) open(ctx context.Context, read credentialsReader, url string) (*replica.Replica, error) {
 	u, err := blob.ParseURL(url)
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := settings.Azure.Credentials(lookup(a.environ))
+	credentials, err := read(lookup(a.environ))
 	if err != nil {
 		return nil, misconfigured(err)
 	}
@@ -323,6 +322,9 @@ func (a *app) open(ctx context.Context, settings config.Config, url string) (*re
 	}
 	return replica.New(store), nil
 }
+
+// credentialsReader finds variables as os.LookupEnv does.
+type credentialsReader func(lookup func(string) (string, bool)) (driver.Credentials, error)
 
 // once is a flag that may be given once: whoever says -o twice means the second
 // to be the format.

@@ -38,6 +38,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		{name: "a key in a file", file: "azure: {account-key-file: " + mustWrite(t, "key", fakeKey) + "}"},
 		{name: "a signature in a file", file: "azure: {sas-file: " + mustWrite(t, "sas", fakeSAS) + "}"},
 		{name: "a connection string in a file", file: "azure: {connection-string-file: " + mustWrite(t, "cs", connection) + "}"},
+		{name: "a signature of the janitor's", file: "azure: {sas-file: " + mustWrite(t, "sas", fakeSAS) + "}\njanitor: {sas-file: " + mustWrite(t, "janitor", fakeSAS) + "}"},
 		{name: "a signature in an endpoint", file: "azure: {endpoint: 'https://x/?" + fakeSAS + "'}"},
 		{name: "a key for Temporal", env: []string{"TEMPORAL_API_KEY=hush-api-key", "AZURE_STORAGE_KEY=" + fakeKey}},
 	} {
@@ -46,6 +47,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 			for _, args := range [][]string{
 				{"restore", replica, "-o", t.TempDir() + "/out.db", "--config", file},
 				{"restore", replica, "-o", t.TempDir() + "/out.db", "--config", file, "--json"},
+				{"maintain", replica, "--config", file},
 				{"restore", "abs://account:" + fakeKey + "@backups/shop", "-o", "out.db", "--config", file},
 				{"restore", "abs://account@backups/shop?" + fakeSAS, "-o", "out.db", "--config", file},
 				{"register", "/a.db", "--replica", "abs://account@backups/shop?" + fakeSAS, "--config", file},

@@ -159,7 +159,7 @@ func (a *app) verifyHere(ctx context.Context, v verifying, url string) error {
 	if err != nil {
 		return err
 	}
-	source, err := a.open(ctx, settings, url)
+	source, err := a.open(ctx, settings.Azure.Credentials, url)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,11 @@
 // the secrets, and Secrets lists what a log must never show.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-db/holdfast/internal/plan"
+)
 
 // Config is everything that can be set, checked.
 type Config struct {
@@ -26,6 +30,9 @@ type Config struct {
 	Sync    Sync
 	Backoff Backoff
 	Azure   Azure
+
+	Janitor   Azure // of what maintains; without a secret of its own it is Azure
+	Retention Retention
 
 	Maintenance Maintenance
 
@@ -80,6 +87,16 @@ type Azure struct {
 	SASFile              string
 	Tier                 string
 }
+
+// Retention says for how long states are kept.
+type Retention struct {
+	Window time.Duration // they can be restored; no less than Level0
+	Level0 time.Duration // each put is a state of its own; plan.LeastLevel0 at least
+	Store  bool          // maintenance removes nothing
+}
+
+// Policy is what package plan goes by.
+func (r Retention) Policy() plan.Policy { return plan.Policy{Window: r.Window, Level0: r.Level0} }
 
 // Metrics says where they are served.
 type Metrics struct {

@@ -31,6 +31,8 @@ metrics: {listen: "127.0.0.1:9464"}
 backoff: {cap: 8s}
 maintenance: {slots: 7}
 azure: {endpoint: "", connection-string-file: /run/c, account-key-file: /run/k, sas-file: /run/s, tier: cool}
+janitor: {endpoint: "https://j.example", connection-string-file: /run/jc, account-key-file: /run/jk, sas-file: /run/js, tier: cold}
+retention: {window: 720h, level0: 2h, store: true}
 log: {level: debug, format: json}
 `
 
@@ -69,11 +71,13 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Sync:    config.Sync{Interval: 2 * time.Second, Window: 0, Heartbeat: 30 * time.Second, Scrub: time.Hour, WALLimit: 1 << 30, IdleAfter: time.Minute, ColdAfter: 2 * time.Hour, Autonomy: 12 * time.Hour},
 		Backoff: config.Backoff{Cap: 8 * time.Second},
 		Azure:   config.Azure{ConnectionStringFile: "/run/c", AccountKeyFile: "/run/k", SASFile: "/run/s", Tier: "cool"},
+		Janitor: config.Azure{Endpoint: "https://j.example", ConnectionStringFile: "/run/jc", AccountKeyFile: "/run/jk", SASFile: "/run/js", Tier: "cold"},
 		Metrics: config.Metrics{Listen: "127.0.0.1:9464"},
 		Log:     config.Log{Level: "debug", Format: "json"},
 
 		Maintenance: config.Maintenance{Slots: 7},
 	}
+	want.Retention = config.Retention{Window: 720 * time.Hour, Level0: 2 * time.Hour, Store: true}
 	databases := []config.Database{
 		{Path: "/var/lib/shop/shop.db", Name: "shop", Replica: "abs://account@backups/prod/shop"},
 		{Path: "/var/lib/shop/Orders 2.sqlite", Name: "orders-2", Replica: "file:///mnt/backup/orders"},
@@ -95,7 +99,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		t.Errorf("got  %+v, %+v\nwant %+v, 5s and 1h", c.Directories, c.Discovery, directories)
 	}
 	if c.Host != want.Host || c.Replica != want.Replica || c.StateDir != want.StateDir || c.Sync != want.Sync ||
-		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Log != want.Log || c.Metrics != want.Metrics || c.Maintenance != want.Maintenance {
+		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Janitor != want.Janitor || c.Retention != want.Retention || c.Log != want.Log || c.Metrics != want.Metrics || c.Maintenance != want.Maintenance {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 }
@@ -106,6 +110,9 @@ func TestDefaults(t *testing.T) {
 	if c.Sync != want || c.Backoff.Cap != 5*time.Minute || c.Log != (config.Log{Level: "info", Format: "text"}) || c.Maintenance.Slots != 2 ||
 		c.Discovery != (config.Discovery{Rescan: time.Minute, Grace: 10 * time.Minute}) {
 		t.Errorf("got %+v", c)
+	}
+	if c.Retention != (config.Retention{Window: 7 * 24 * time.Hour, Level0: time.Hour}) {
+		t.Errorf("got %+v", c.Retention)
 	}
 }
 
@@ -166,7 +173,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{name: "an unknown key in a section", file: "sync:\n  intervall: 1s", want: []string{"line 2", "unknown key sync.intervall; did you mean sync.interval?"}},
 		{name: "an unknown section", file: "snyc: {interval: 1s}", want: []string{"unknown key snyc; did you mean sync?"}},
-		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, directories, discovery, host, log, maintenance, metrics, replica, state-dir, sync"}},
+		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, directories, discovery, host, janitor, log, maintenance, metrics, replica, retention, state-dir, sync"}},
 		{name: "a key as long as another", file: "qwertyu: {listen: ':1'}", want: []string{"unknown key qwertyu; remove it"}},
 		{name: "a key of a later version", file: "sync: {of-the-future: 5m}", want: []string{"unknown key sync.of-the-future"}},
 		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; remove it, or write one of name, path, replica"}},
@@ -208,6 +215,10 @@ func TestMistakesAreNamed(t *testing.T) {
 		{name: "a negative number of slots", args: []string{"--maintenance-slots=-1"}, want: []string{`--maintenance-slots: got "-1"; write a number`}},
 		{name: "more slots than make sense", env: []string{"HOLDFAST_MAINTENANCE_SLOTS=1001"}, want: []string{`HOLDFAST_MAINTENANCE_SLOTS: got "1001"; write a number`}},
 		{name: "an unknown level", file: "log: {level: loud}", want: []string{`log.level: got "loud"; write one of debug, info, warn, error`}},
+		{name: "an unknown tier of the janitor's", file: "janitor: {tier: archive}", want: []string{`janitor.tier: got "archive"; write one of`}},
+		{name: "puts that go too early", file: "retention: {level0: 59m}", want: []string{"retention.level0: got 59m0s; write at least 1h0m0s"}},
+		{name: "a window that is shorter", file: "retention: {level0: 3h, window: 2h}", want: []string{"retention.window: got 2h0m0s; write no less than retention.level0, 3h0m0s"}},
+		{name: "neither true nor false", file: "retention: {store: perhaps}", want: []string{`retention.store: got "perhaps"; write true or false`}},
 		{name: "an unknown tier", file: "azure: {tier: archive}", want: []string{`azure.tier: got "archive"; write one of hot, cool, cold`}},
 		{name: "a host with a slash", file: "host: a/b", want: []string{`host name "a/b"`}},
 		{name: "a relative state directory", file: "state-dir: state", want: []string{"state-dir", "absolute"}},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -42,13 +43,31 @@ func (a Azure) Credentials(lookup func(string) (string, bool)) (driver.Credentia
 	return c, nil
 }
 
+// JanitorCredentials reads what opens the store for maintenance: the janitor's own files
+// where it has one, and then none of the environment's secrets, else what opens it for
+// everybody.
+func (c Config) JanitorCredentials(lookup func(string) (string, bool)) (driver.Credentials, error) {
+	j := c.Janitor
+	j.Endpoint, j.Tier = cmp.Or(j.Endpoint, c.Azure.Endpoint), cmp.Or(j.Tier, c.Azure.Tier)
+	if j.ConnectionStringFile == "" && j.AccountKeyFile == "" && j.SASFile == "" {
+		j.ConnectionStringFile, j.AccountKeyFile, j.SASFile = c.Azure.ConnectionStringFile, c.Azure.AccountKeyFile, c.Azure.SASFile
+		return j.Credentials(lookup)
+	}
+	return j.Credentials(func(name string) (string, bool) {
+		if name != accountVariable {
+			return "", false
+		}
+		return lookup(name)
+	})
+}
+
 func readSecret(file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("read secret: %w; check the azure settings", err)
+		return "", fmt.Errorf("read secret: %w; check the azure and janitor settings", err)
 	}
 	secret := strings.TrimSpace(string(data))
 	if secret == "" || strings.ContainsAny(secret, "\r\n") {

@@ -45,6 +45,28 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+func TestJanitorCredentials(t *testing.T) {
+	azure := config.Azure{Endpoint: "http://127.0.0.1:10000/dev", Tier: "hot", SASFile: mustSecret(t, "host-sas")}
+	environ := lookup(map[string]string{"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_KEY": "env-key", "AZURE_STORAGE_SAS_TOKEN": "env-sas"})
+	c, err := config.Config{Azure: azure, Janitor: config.Azure{Tier: "cold", SASFile: mustSecret(t, "janitor-sas")}}.JanitorCredentials(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.SAS != "janitor-sas" || c.AccountKey != "" || c.ConnectionString != "" {
+		t.Errorf("got SAS %q, key %q, string %q; want the janitor's own SAS and nothing else", c.SAS, c.AccountKey, c.ConnectionString)
+	}
+	if c.Account != "acc" || c.Endpoint != azure.Endpoint || c.Tier != "cold" {
+		t.Errorf("got account %q, endpoint %q, tier %q", c.Account, c.Endpoint, c.Tier)
+	}
+	c, err = config.Config{Azure: azure, Janitor: config.Azure{Tier: "cold"}}.JanitorCredentials(environ)
+	if err != nil || c.SAS != "env-sas" || c.AccountKey != "env-key" || c.Tier != "cold" {
+		t.Errorf("without a secret of its own: SAS %q, key %q, tier %q, %v; want those of everybody", c.SAS, c.AccountKey, c.Tier, err)
+	}
+	if _, err := (config.Config{Janitor: config.Azure{AccountKeyFile: "/nosuch"}}).JanitorCredentials(environ); err == nil || !strings.Contains(err.Error(), "/nosuch") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
 func TestCredentialErrorsNameTheFileOnly(t *testing.T) {
 	for name, file := range map[string]string{
 		"two lines": mustSecret(t, "top\nsecret"),

@@ -208,12 +208,12 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 			WALLimit:  d.size("sync.wal-limit"),
 		},
 		Backoff: Backoff{Cap: d.duration("backoff.cap")},
-		Azure: Azure{
-			Endpoint:             d.text("azure.endpoint"),
-			ConnectionStringFile: d.text("azure.connection-string-file"),
-			AccountKeyFile:       d.text("azure.account-key-file"),
-			SASFile:              d.text("azure.sas-file"),
-			Tier:                 d.text("azure.tier"),
+		Azure:   d.azure("azure."),
+		Janitor: d.azure("janitor."),
+		Retention: Retention{
+			Window: d.duration("retention.window"),
+			Level0: d.duration("retention.level0"),
+			Store:  d.truth("retention.store"),
 		},
 		Maintenance: Maintenance{Slots: d.count("maintenance.slots"), Scratch: d.text("maintenance.scratch")},
 
@@ -237,6 +237,24 @@ type decoder struct {
 }
 
 func (d *decoder) text(name string) string { return strings.TrimSpace(d.v.GetString(name)) }
+
+func (d *decoder) azure(section string) Azure {
+	return Azure{
+		Endpoint:             d.text(section + "endpoint"),
+		ConnectionStringFile: d.text(section + "connection-string-file"),
+		AccountKeyFile:       d.text(section + "account-key-file"),
+		SASFile:              d.text(section + "sas-file"),
+		Tier:                 d.text(section + "tier"),
+	}
+}
+
+func (d *decoder) truth(name string) bool {
+	value, err := strconv.ParseBool(d.text(name))
+	if err != nil {
+		d.fail(name, fmt.Errorf("got %q; write true or false", d.text(name)))
+	}
+	return value
+}
 
 func (d *decoder) duration(name string) time.Duration {
 	text := d.text(name)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
+	"github.com/holdfast-db/holdfast/internal/plan"
 )
 
 // The least that makes sense.
@@ -34,12 +35,15 @@ func (c *Config) validate() error {
 			return err
 		}
 	}
-	if c.Azure.Endpoint != "" {
-		if _, err := blob.ParseEndpoint(c.Azure.Endpoint); err != nil {
-			return fmt.Errorf("azure.endpoint: %w", err)
+	for name, endpoint := range map[string]string{"azure.endpoint": c.Azure.Endpoint, "janitor.endpoint": c.Janitor.Endpoint} {
+		if endpoint == "" {
+			continue
+		}
+		if _, err := blob.ParseEndpoint(endpoint); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	for _, check := range []func() error{c.checkTimes, c.checkChoices, c.fillDatabases, c.checkTwice, c.fillDirectories} {
+	for _, check := range []func() error{c.checkTimes, c.Retention.check, c.checkChoices, c.fillDatabases, c.checkTwice, c.fillDirectories} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -64,6 +68,16 @@ func (c *Config) checkTimes() error {
 	return nil
 }
 
+func (r Retention) check() error {
+	switch {
+	case r.Level0 < plan.LeastLevel0:
+		return fmt.Errorf("retention.level0: got %v; write at least %v: a host that was away must find its newest objects", r.Level0, plan.LeastLevel0)
+	case r.Window < r.Level0:
+		return fmt.Errorf("retention.window: got %v; write no less than retention.level0, %v", r.Window, r.Level0)
+	}
+	return nil
+}
+
 func (c *Config) checkChoices() error {
 	for _, choice := range []struct {
 		name, got string
@@ -72,6 +86,7 @@ func (c *Config) checkChoices() error {
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},
 		{"azure.tier", c.Azure.Tier, []string{"", "hot", "cool", "cold"}},
+		{"janitor.tier", c.Janitor.Tier, []string{"", "hot", "cool", "cold"}},
 	} {
 		if !slices.Contains(choice.want, choice.got) {
 			list := strings.Join(slices.DeleteFunc(choice.want, func(s string) bool { return s == "" }), ", ")

@@ -128,6 +128,10 @@ type Policy struct {
 	Level0 time.Duration // for this long each put is a state of its own
 }
 
+// LeastLevel0 is how long each put is kept at least: a writer that was away for less than
+// half of that (ship.DefaultSilence) relies on its newest objects being there.
+const LeastLevel0 = time.Hour
+
 // grain is for how long the files of a level are kept though a higher one has their
 // content. Each level holds FanIn times as many transactions a file, and is kept FanIn
 // times as long, so that as many states are kept of each age.

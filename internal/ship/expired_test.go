@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/mem"
+	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
 )
@@ -21,6 +22,13 @@ import (
 type sleepy struct {
 	blob.Store
 	onPut func()
+}
+
+// TestSilenceIsHalfOfWhatIsKept: a writer looks again before what it relies on may go.
+func TestSilenceIsHalfOfWhatIsKept(t *testing.T) {
+	if 2*ship.DefaultSilence > plan.LeastLevel0 {
+		t.Errorf("a writer may be silent for %v, and objects go after %v", ship.DefaultSilence, plan.LeastLevel0)
+	}
 }
 
 func (s *sleepy) Put(ctx context.Context, key string, body io.Reader, meta blob.Metadata) (int64, error) {
