@@ -38,3 +38,29 @@ func TestPointsSaysWhatCanBeRestored(t *testing.T) {
 	empty := "file://" + t.TempDir()
 	mustFail(t, invoke(t, nil, nil, "points", empty), statusFailed, "there is no replica at "+empty)
 }
+
+// TestPointsSaysWhatExpiresNext of a replica that is maintained: eight puts become one an
+// hour after the last of them, and a snapshot ends the window a week after it.
+func TestPointsSaysWhatExpiresNext(t *testing.T) {
+	url, states := mustReplica(t)
+	dir := strings.TrimPrefix(url, "file://")
+	for txid := ltx.TXID(3); txid <= 10; txid++ {
+		mustPut(t, dir, txid, states[1])
+	}
+	got := mustSucceed(t, invoke(t, nil, nil, "points", url))
+	const want = "next to expire: on 2026-03-01T10:30:09Z, 8 objects; 7 states, of TXID 0000000000000002, 2026-03-01T09:30:02Z, to 0000000000000008, 2026-03-01T09:30:08Z, " +
+		"become coarser then: of these moments only what is before them, and TXID 0000000000000009 of 2026-03-01T09:30:09Z, can be restored\n"
+	if !strings.Contains(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var answer pointsAnswer
+	mustDecode(t, mustSucceed(t, invoke(t, nil, nil, "points", url, "--json", "--level0", "2h")), &answer)
+	if n := answer.Next; n == nil || n.At.Truncate(time.Second) != now.Add(2*time.Hour+9*time.Second) || n.States != 7 || n.Objects != 8 || n.Shorter || n.Then.TXID != "0000000000000009" {
+		t.Errorf("got %+v", n)
+	}
+	config := mustWrite(t, "holdfast.yml", "retention: {window: 2h, level0: 90m}")
+	mustDecode(t, mustSucceed(t, invoke(t, nil, nil, "points", url, "--json", "--config", config)), &answer)
+	if n := answer.Next; n == nil || n.At.Truncate(time.Second) != now.Add(90*time.Minute+9*time.Second) || answer.Window != 7200 {
+		t.Errorf("by the configuration: got %+v", n)
+	}
+}

@@ -16,8 +16,8 @@ type Point struct {
 // Range is a run of TXIDs, both ends included.
 type Range struct{ Min, Max ltx.TXID }
 
-// Points returns the states that files lead to, ascending: Restore finds a chain
-// to each of them, and to no other. lost are the ends of files that cannot be
+// Points returns the states that files lead to, ascending, each with the time by which
+// Restore finds it: Restore finds a chain to each of them, and to no other. lost are the ends of files that cannot be
 // reached, because something before them is missing.
 func Points(files []File) (points []Point, lost []Range) {
 	files = slices.Clone(files)
@@ -31,7 +31,7 @@ func Points(files []File) (points []Point, lost []Range) {
 		switch {
 		case end == 0:
 		case reached >= 0:
-			points = append(points, Point{end, group[reached].Created})
+			points = append(points, created(group)...)
 			top = end
 		case len(lost) > 0 && lost[len(lost)-1].Max > top:
 			lost[len(lost)-1].Max = end

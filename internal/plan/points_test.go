@@ -46,6 +46,24 @@ func TestPointsAreWhatRestoreReaches(t *testing.T) {
 	})
 }
 
+// TestAPointHasTheTimeByWhichItIsFound: that of the object that was shipped. A snapshot of
+// Litestream's has the time at which it was made.
+func TestAPointHasTheTimeByWhichItIsFound(t *testing.T) {
+	files := []plan.File{
+		{Level: 0, Min: 1, Max: 1, Size: 9, Created: at(1)}, {Level: 0, Min: 2, Max: 2, Size: 1, Created: at(2)},
+		{Level: 9, Min: 1, Max: 2, Size: 1, Created: at(7)}, {Level: 0, Min: 3, Max: 3, Size: 1, Created: at(3)},
+	}
+	points, _ := plan.Points(files)
+	for _, p := range points {
+		if !p.Created.Equal(at(float64(p.TXID))) {
+			t.Errorf("TXID %d is of %v", p.TXID, p.Created)
+		}
+		if chain, err := plan.Restore(files, plan.Target{At: p.Created.Add(time.Millisecond)}); err != nil || chain[len(chain)-1].Max != p.TXID {
+			t.Errorf("right after %v: %v, %v; want TXID %d", p.Created, chain, err, p.TXID)
+		}
+	}
+}
+
 func TestSpansSortStatesByAge(t *testing.T) {
 	var points []plan.Point
 	add := func(ago time.Duration) {
