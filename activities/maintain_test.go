@@ -43,16 +43,24 @@ const keptPuts = 66 // the first with all pages, 8 merges of 8, and one
 
 func newKeeper(t *testing.T, age time.Duration) *keeper {
 	t.Helper()
-	k := &keeper{t: t, store: mem.New(), log: &lines{}, stop: make(chan struct{}), cancelled: make(chan struct{})}
+	begin, putting := time.Now().Add(-age-keptPuts*time.Second), true
+	clock := begin
+	store := mem.NewAt(func() time.Time {
+		if putting {
+			return clock
+		}
+		return time.Now()
+	})
+	k := &keeper{t: t, store: store, log: &lines{}, stop: make(chan struct{}), cancelled: make(chan struct{})}
 	k.a = &activities.ReplicaActivities{
 		Open:       func(context.Context, string) (*replica.Replica, error) { return replica.New(k.store), nil },
 		Log:        slog.New(slog.DiscardHandler),
 		Maintained: func(_ string, _ activities.MaintainResult, err error) { k.told = append(k.told, err) },
 	}
-	begin := time.Now().Add(-age - keptPuts*time.Second)
 	for txid := ltx.TXID(1); txid <= keptPuts; txid++ {
+		clock = begin.Add(time.Duration(txid) * time.Second)
 		d := replica.Draft{
-			Min: txid, Max: txid, Created: begin.Add(time.Duration(txid) * time.Second), Writer: strings.Repeat("ab", 16),
+			Min: txid, Max: txid, Created: clock, Writer: strings.Repeat("ab", 16),
 			Position: wal.Position{PageSize: 512, Commit: 3},
 		}
 		if _, err := replica.New(k.store).Put(t.Context(), d, func(emit func(uint32, []byte) error) error {
@@ -69,6 +77,7 @@ func newKeeper(t *testing.T, age time.Duration) *keeper {
 			t.Fatal(err)
 		}
 	}
+	putting = false
 	return k
 }
 

@@ -95,13 +95,14 @@ func (a *app) spec(c *cobra.Command, r registering, path string) (workflows.Spec
 	return spec, nil
 }
 
-// following is how the configuration says that databases are followed. What is kept of
-// their past has the defaults of package workflows.
+// following is how the configuration says that databases are followed, and what is kept
+// of their past.
 func following(c config.Config) workflows.Settings {
 	return workflows.Settings{
 		Interval: c.Sync.Interval, Window: c.Sync.Window, Heartbeat: c.Sync.Heartbeat,
 		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit), Scrub: config.OrNever(c.Sync.Scrub),
 		IdleAfter: config.OrNever(c.Sync.IdleAfter), ColdAfter: config.OrNever(c.Sync.ColdAfter), Autonomy: config.OrNever(c.Sync.Autonomy),
+		Retention: c.Retention.Window, Level0: c.Retention.Level0, StoreExpires: c.Retention.Store,
 	}
 }
 

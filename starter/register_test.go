@@ -16,6 +16,7 @@ func TestRegisterAsksForWhatWasSaid(t *testing.T) {
 	defaults := workflows.Settings{
 		Interval: time.Second, Window: 10 * time.Minute, Heartbeat: time.Minute, BackoffCap: 5 * time.Minute, Scrub: 24 * time.Hour, WALLimit: 64 << 20,
 		IdleAfter: 5 * time.Minute, ColdAfter: time.Hour, Autonomy: 24 * time.Hour,
+		Retention: 7 * 24 * time.Hour, Level0: time.Hour,
 	}
 	hurried := defaults
 	hurried.Interval, hurried.Window = 0, 0

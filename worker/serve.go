@@ -68,7 +68,7 @@ func serve(ctx context.Context, w world, s settings) error {
 		return err
 	}
 	replicas := &activities.ReplicaActivities{
-		Open: opener(s.janitor()), Log: logger, Maintained: observer{metrics}.Maintained,
+		Open: opener(s.janitor), Log: logger, Maintained: observer{metrics}.Maintained,
 		Host: s.Host, Scratch: s.scratch, Verified: observer{metrics}.Verified,
 	}
 	register := func(c *control.Connection) func(context.Context) {

@@ -15,10 +15,11 @@ import (
 type settings struct {
 	config.Config
 	credentials driver.Credentials
-	secrets     []string // must not be printed
-	processDir  string   // of this worker: its lock, and which databases it has had
-	databaseDir string   // of the databases' state; empty for beside each
-	scratch     string   // of verifications
+	janitor     driver.Credentials // with which replicas are maintained: they have to be allowed to delete
+	secrets     []string           // must not be printed
+	processDir  string             // of this worker: its lock, and which databases it has had
+	databaseDir string             // of the databases' state; empty for beside each
+	scratch     string             // of verifications
 }
 
 // settle loads the configuration and completes it with what the system says.
@@ -29,7 +30,10 @@ func settle(w world, src config.Source) (s settings, err error) {
 	if s.credentials, err = s.Azure.Credentials(lookup(w.environ)); err != nil {
 		return s, err
 	}
-	s.secrets = config.Secrets(s.credentials)
+	if s.janitor, err = s.JanitorCredentials(lookup(w.environ)); err != nil {
+		return s, err
+	}
+	s.secrets = append(config.Secrets(s.credentials), config.Secrets(s.janitor)...)
 	if key, _ := lookup(w.environ)("TEMPORAL_API_KEY"); key != "" {
 		s.secrets = append(s.secrets, key)
 	}
@@ -79,19 +83,16 @@ func stateRoot(w world, configured string) (string, error) {
 	return "", errors.New("no place for the worker's state: there is no home directory; set state-dir")
 }
 
-// following is how the configuration says that databases are followed. What is kept of
-// their past has the defaults of package workflows.
+// following is how the configuration says that databases are followed, and what is kept
+// of their past.
 func following(c config.Config) workflows.Settings {
 	return workflows.Settings{
 		Interval: c.Sync.Interval, Window: c.Sync.Window, Heartbeat: c.Sync.Heartbeat,
 		BackoffCap: c.Backoff.Cap, WALLimit: int64(c.Sync.WALLimit), Scrub: config.OrNever(c.Sync.Scrub),
 		IdleAfter: config.OrNever(c.Sync.IdleAfter), ColdAfter: config.OrNever(c.Sync.ColdAfter), Autonomy: config.OrNever(c.Sync.Autonomy),
+		Retention: c.Retention.Window, Level0: c.Retention.Level0, StoreExpires: c.Retention.Store,
 	}
 }
-
-// janitor are the credentials with which replicas are maintained: they have to be allowed
-// to delete.
-func (s settings) janitor() driver.Credentials { return s.credentials }
 
 // lookup is os.LookupEnv over a list.
 func lookup(environ []string) func(string) (string, bool) {
