@@ -46,13 +46,18 @@ type rig struct {
 	app    *sql.DB
 	store  blob.Store
 	states map[ltx.TXID][]byte
+	now    *time.Time // by the store's clock
 }
+
+// dated is an empty store whose clock says *now.
+func dated(now *time.Time) blob.Store { return mem.NewAt(func() time.Time { return *now }) }
 
 // newRig returns the replica of a database with 22 states, the last of which the
 // database still has, made smaller by maintenance: it has objects of three levels.
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, path: filepath.Join(t.TempDir(), "app.db"), store: mem.New(), states: map[ltx.TXID][]byte{}}
+	r := &rig{t: t, path: filepath.Join(t.TempDir(), "app.db"), states: map[ltx.TXID][]byte{}, now: new(time.Time)}
+	r.store = dated(r.now)
 	r.app = sqlitetest.Open(t, r.path, "page_size=512")
 	r.exec("CREATE TABLE still AS SELECT randomblob(3000) AS v")
 	r.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
@@ -67,6 +72,7 @@ func newRig(t testing.TB) *rig {
 		r.states[out.TXID] = sqlitetest.Truth(t, r.path)
 	}
 	r.relabel()
+	*r.now = afterwards()
 	r.snapshot(12)
 	r.maintain()
 	return r
@@ -104,6 +110,7 @@ func (r *rig) relabel() {
 	for _, o := range r.objects() {
 		meta := maps.Clone(r.info(o.Key()).Metadata)
 		meta[blob.TimestampKey] = at(o.Max).Format(time.RFC3339Nano)
+		*r.now = at(o.Max)
 		r.put(o.Key(), r.bytes(o.Key()), meta)
 	}
 }
