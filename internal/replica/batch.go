@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
+	"unsafe"
 
 	"github.com/pierrec/lz4/v4"
 	"github.com/superfly/ltx"
@@ -14,11 +16,19 @@ import (
 // Batch is a run of an object's pages, ascending.
 type Batch struct {
 	Pages []uint32 // their numbers
-	Data  []byte   // of one after the other
+	Data  []byte   // of one after the other; it begins at a multiple of Alignment in memory
 }
 
-// batchBytes is about how many bytes of pages make a batch.
-const batchBytes = 256 << 10
+// Alignment is what the disks' own way to memory asks for, in bytes.
+const Alignment = 4096
+
+const (
+	// batchBytes is about how many bytes of pages make a batch.
+	batchBytes = 1 << 20
+
+	// smallObject is up to what size an object, in bytes, is not worth other goroutines.
+	smallObject = 128 << 10
+)
 
 // sizedHeader is the header of a page that says how long its frame is.
 const sizedHeader = ltx.PageHeaderSize + 4
@@ -31,28 +41,68 @@ func (r *Reader) Batches(emit func(Batch) error) error {
 	if err != nil {
 		return err
 	}
-	if !sized {
-		return r.Pages(func(pgno uint32, data []byte) error {
+	switch {
+	case !sized:
+		err = r.Pages(func(pgno uint32, data []byte) error {
 			return emit(Batch{Pages: []uint32{pgno}, Data: data})
 		})
+		return err
+	case r.object.Size > 0 && r.object.Size <= smallObject:
+		err = r.unpackHere(emit)
+	default:
+		err = r.unpackMeanwhile(emit)
 	}
-	w := startUnpacking(r)
-	defer w.stop()
-	for p := range w.hashed {
-		if p.err != nil {
-			return p.err
-		}
-		if len(p.batch.Pages) > 0 {
-			if err := emit(p.batch); err != nil {
-				return err
-			}
-		}
-		w.free <- p
+	if err != nil {
+		return err
 	}
 	if err := r.finishBatches(); err != nil {
 		return r.fault(err)
 	}
 	return nil
+}
+
+// unpackHere emits the pages of a small object.
+func (r *Reader) unpackHere(emit func(Batch) error) error {
+	p := parcels.Get().(*parcel)
+	defer parcels.Put(p)
+	for more := true; more; {
+		var err error
+		if more, err = r.readParcel(p); err != nil {
+			return err
+		}
+		if err := r.unpack(p); err != nil {
+			return err
+		}
+		if err := r.hand(p, emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpackMeanwhile emits pages while others are read and decompressed.
+func (r *Reader) unpackMeanwhile(emit func(Batch) error) error {
+	w := startUnpacking(r)
+	defer w.stop()
+	for p := range w.ordered {
+		if err := <-p.done; err != nil {
+			return err
+		}
+		if err := r.hand(p, emit); err != nil {
+			return err
+		}
+		w.free <- p
+	}
+	return nil
+}
+
+// hand emits what is in p, which follows what was emitted before.
+func (r *Reader) hand(p *parcel, emit func(Batch) error) error {
+	if len(p.batch.Pages) == 0 {
+		return nil
+	}
+	r.checksum = joinChecksums(r.checksum, p.checksum, p.hashed)
+	return emit(p.batch)
 }
 
 // sized tells whether the pages' frames say how long they are, as those of older
@@ -77,20 +127,22 @@ type parcel struct {
 	packed  []byte     // its frames' compressed pages, one after the other
 	lengths []int      // of each of them
 	done    chan error // one value when batch has its data, or why it will not
-	err     error      // that value
+
+	checksum uint64 // of the frames as the object's checksum sees them, with their pages decompressed
+	hashed   int    // bytes that it is of
 }
+
+// parcels are used again, as one object may be one of a thousand.
+var parcels = sync.Pool{New: func() any { return &parcel{done: make(chan error, 1)} }}
 
 func (p *parcel) reset() {
 	p.batch.Pages, p.heads, p.packed, p.lengths = p.batch.Pages[:0], p.heads[:0], p.packed[:0], p.lengths[:0]
+	p.checksum, p.hashed = 0, 0
 }
 
-// unpack fills the batch.
+// unpack fills the batch and adds up its checksum.
 func (p *parcel) unpack(pageSize int) error {
-	if need := len(p.batch.Pages) * pageSize; cap(p.batch.Data) < need {
-		p.batch.Data = make([]byte, need)
-	} else {
-		p.batch.Data = p.batch.Data[:need]
-	}
+	p.makeRoom(len(p.batch.Pages) * pageSize)
 	packed := p.packed
 	for i, n := range p.lengths {
 		page := p.batch.Data[i*pageSize : (i+1)*pageSize]
@@ -102,24 +154,26 @@ func (p *parcel) unpack(pageSize int) error {
 			return fmt.Errorf("page %d: %w", p.batch.Pages[i], err)
 		}
 		packed = packed[n:]
+		p.checksum = checksum(p.checksum, p.heads[i*sizedHeader:(i+1)*sizedHeader])
+		p.checksum = checksum(p.checksum, page)
+		p.hashed += sizedHeader + pageSize
 	}
 	return nil
 }
 
-// hash adds the batch to the object's checksum, in the order of the object.
-func (p *parcel) hash(r *Reader) {
-	size := int(r.header.PageSize)
-	for i := range p.batch.Pages {
-		_, _ = r.checksum.Write(p.heads[i*sizedHeader : (i+1)*sizedHeader]) // never fails
-		_, _ = r.checksum.Write(p.batch.Data[i*size : (i+1)*size])
+// makeRoom gives the batch n bytes.
+func (p *parcel) makeRoom(n int) {
+	if cap(p.batch.Data) < n {
+		data := make([]byte, max(n, batchBytes)+Alignment)
+		past := int(uintptr(unsafe.Pointer(unsafe.SliceData(data))) % Alignment)
+		p.batch.Data = data[Alignment-past:]
 	}
+	p.batch.Data = p.batch.Data[:n]
 }
 
-// unpacking is the goroutines behind Batches: one reads parcels, some unpack them, one
-// adds them to the checksum.
+// unpacking is the goroutines behind Batches: one reads parcels, some unpack them.
 type unpacking struct {
 	ordered chan *parcel // in the order of the object; closed after the last
-	hashed  chan *parcel // the same, when they are unpacked and in the checksum
 	work    chan *parcel // the same, for whoever is free
 	free    chan *parcel
 	quit    chan struct{}
@@ -128,38 +182,31 @@ type unpacking struct {
 
 func startUnpacking(r *Reader) *unpacking {
 	workers := runtime.GOMAXPROCS(0)
-	parcels := 2*workers + 2
+	count := 2*workers + 2
 	w := &unpacking{
-		ordered: make(chan *parcel, parcels), hashed: make(chan *parcel, parcels), work: make(chan *parcel, parcels), free: make(chan *parcel, parcels),
+		ordered: make(chan *parcel, count), work: make(chan *parcel, count), free: make(chan *parcel, count),
 		quit: make(chan struct{}), ended: make(chan struct{}),
 	}
-	for range parcels {
-		w.free <- &parcel{done: make(chan error, 1)}
+	for range count {
+		w.free <- parcels.Get().(*parcel)
 	}
 	for range workers {
 		go w.unpack(r)
 	}
 	go w.read(r)
-	go w.hash(r)
 	return w
 }
 
-// stop ends the reading and waits for it: the Reader may be closed then.
+// stop ends the reading and waits for it: the Reader may be closed then. A parcel that
+// somebody may be at work on is not used again.
 func (w *unpacking) stop() {
 	close(w.quit)
 	<-w.ended
-}
-
-// hash passes parcels on when they are in the checksum, up to the first that failed.
-// There is room for all of them.
-func (w *unpacking) hash(r *Reader) {
-	defer close(w.hashed)
-	for p := range w.ordered {
-		if p.err = <-p.done; p.err == nil {
-			p.hash(r)
-		}
-		w.hashed <- p
-		if p.err != nil {
+	for {
+		select {
+		case p := <-w.free:
+			parcels.Put(p)
+		default:
 			return
 		}
 	}
@@ -266,10 +313,10 @@ func (r *Reader) finishBatches() (err error) {
 		if rest && total+len(b) < least {
 			return fmt.Errorf("cut short after page %d", r.prev)
 		}
-		_, _ = r.checksum.Write(b[:n])
+		r.checksum = checksum(r.checksum, b[:n])
 		total += n
 		if rest {
-			got := ltx.ChecksumFlag | ltx.Checksum(r.checksum.Sum64())
+			got := ltx.ChecksumFlag | ltx.Checksum(r.checksum)
 			if want := ltx.Checksum(binary.BigEndian.Uint64(b[n:])); got != want {
 				return fmt.Errorf("%w: %s, want %s", ltx.ErrChecksumMismatch, got, want)
 			}

@@ -128,30 +128,46 @@ func mustGet(t testing.TB, s blob.Store, key string) []byte {
 	return data
 }
 
-// readAll returns the pages of data as those of the object of d.
-// readAll reads data as the object of d, page by page and in batches, which must
-// come to the same.
+// readAll reads data as the object of d, in all ways, which must come to the same.
 func readAll(d replica.Draft, data []byte) (pageMap, error) {
-	var read [2]pageMap
-	var errs [2]error
-	for i, way := range ways {
-		r, err := replica.NewReader(io.NopCloser(bytes.NewReader(data)), replica.Describe(d))
-		if err == nil {
-			read[i], err = way(r)
+	first, want := ways[0].read(d, bytes.NewReader(data), len(data))
+	for _, way := range ways[1:] {
+		got, err := way.read(d, bytes.NewReader(data), len(data))
+		if (err == nil) != (want == nil) || !samePages(got, first) {
+			return nil, fmt.Errorf("%d pages, %v, %s; %d pages, %v, %s", len(first), want, ways[0].name, len(got), err, way.name)
 		}
-		errs[i] = err
+		if err != nil && (!errors.Is(err, replica.ErrDamaged) || errors.Is(err, io.EOF)) {
+			return nil, err
+		}
 	}
-	if (errs[0] == nil) != (errs[1] == nil) || !samePages(read[0], read[1]) {
-		return nil, fmt.Errorf("%d pages, %v, one by one; %d pages, %v, in batches", len(read[0]), errs[0], len(read[1]), errs[1])
-	}
-	if errs[1] != nil && (!errors.Is(errs[1], replica.ErrDamaged) || errors.Is(errs[1], io.EOF)) {
-		return nil, errs[1]
-	}
-	return read[0], errs[0]
+	return first, want
 }
 
-// ways are the two ways of reading all pages of an object.
-var ways = []func(*replica.Reader) (pageMap, error){drain, drainBatches}
+// way is a way of reading all pages of an object.
+type way struct {
+	name  string
+	drain func(*replica.Reader) (pageMap, error)
+	sized bool // the size of the object is known, so that a small one is read otherwise
+}
+
+var ways = []way{
+	{"page by page", drain, false},
+	{"in batches, by several", drainBatches, false},
+	{"in batches", drainBatches, true},
+}
+
+// read reads body, of size bytes, as the object of d.
+func (w way) read(d replica.Draft, body io.Reader, size int) (pageMap, error) {
+	o := replica.Describe(d)
+	if w.sized {
+		o.Size = int64(size)
+	}
+	r, err := replica.NewReader(io.NopCloser(body), o)
+	if err != nil {
+		return nil, err
+	}
+	return w.drain(r)
+}
 
 func drainBatches(r *replica.Reader) (pageMap, error) {
 	pages := pageMap{}

@@ -6,16 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc64"
 	"io"
 	"sync/atomic"
 
 	"github.com/superfly/ltx"
 )
 
-// checksumTable is that of LTX.
-var checksumTable = crc64.MakeTable(crc64.ISO)
+// largestBuffer is how much of an object is read at once, in bytes.
+const largestBuffer = 64 << 10
 
 // Reader reads the pages of one object and checks everything that the format
 // promises: the header against the object's name, the order and range of the
@@ -30,7 +28,7 @@ type Reader struct {
 	header ltx.Header
 	page   []byte
 
-	checksum hash.Hash64 // of what Batches has read; the decoder has its own
+	checksum uint64 // of what Batches has read; the decoder has its own
 
 	prev  uint32 // page number of the last page read; 0 before the first
 	count uint32 // pages read
@@ -68,12 +66,12 @@ func (r *Replica) Range(ctx context.Context, o Object, offset, length int64) (io
 // NewReader reads body as the bytes of o. The Reader owns body unless there is
 // an error.
 func NewReader(body io.ReadCloser, o Object) (_ *Reader, err error) {
-	r := &Reader{object: o, body: &trackedBody{ReadCloser: body}, checksum: crc64.New(checksumTable)}
+	r := &Reader{object: o, body: &trackedBody{ReadCloser: body}}
 	defer r.recoverDamage(&err)
-	r.buffer = bufio.NewReaderSize(r.body, 64<<10)
+	r.buffer = bufio.NewReaderSize(r.body, bufferFor(o.Size))
 	first, err := r.buffer.Peek(ltx.HeaderSize)
 	if err == nil { // else the decoder says what is wrong
-		_, _ = r.checksum.Write(first) // never fails
+		r.checksum = checksum(0, first)
 	}
 	r.dec = ltx.NewDecoder(r.buffer)
 	r.dec.SetRetainPageIndex(false)
@@ -86,6 +84,15 @@ func NewReader(body io.ReadCloser, o Object) (_ *Reader, err error) {
 	}
 	r.page = make([]byte, r.header.PageSize)
 	return r, nil
+}
+
+// bufferFor returns how much of an object of size bytes is read at once; 0 if its size
+// is not known.
+func bufferFor(size int64) int {
+	if size <= 0 || size >= largestBuffer {
+		return largestBuffer
+	}
+	return max(int(size), ltx.HeaderSize) + 1 // so that its end is seen
 }
 
 // Object returns what is read.

@@ -232,6 +232,24 @@ func TestReaderRefusesLies(t *testing.T) {
 	}
 }
 
+// TestManyBatchesMakeOneChecksum reads an object of more pages than a batch holds, whose
+// checksum is put together from those of its batches, sound and with each of some bytes
+// flipped.
+func TestManyBatchesMakeOneChecksum(t *testing.T) {
+	const commit = 3*replica.BatchBytes/pageSize + 7
+	d, pages := draft(1, commit), numbered(1, upTo(commit)...)
+	data := mustEncode(t, d, pages)
+	got, err := readAll(d, data)
+	if err != nil || !samePages(got, pages) {
+		t.Fatalf("%d pages, %v; want %d", len(got), err, len(pages))
+	}
+	for at := ltx.HeaderSize + 20; at < len(data); at += len(data) / 23 {
+		flipped := bytes.Clone(data)
+		flipped[at] ^= 0x10
+		assertSameOrDamaged(t, d, flipped, pages)
+	}
+}
+
 func TestReaderDoesNotAllocateWhatADamagedSizeAsksFor(t *testing.T) {
 	data := mustEncode(t, draft(1, 1), numbered(1, 1))
 	binary.BigEndian.PutUint32(data[ltx.HeaderSize+ltx.PageHeaderSize:], 0xfffffff0)
@@ -249,14 +267,10 @@ func TestReaderDoesNotAllocateWhatADamagedSizeAsksFor(t *testing.T) {
 func TestReaderOutlivesAPanic(t *testing.T) {
 	data := mustEncode(t, draft(1, 3), numbered(1, upTo(3)...))
 	for _, n := range []int{0, ltx.HeaderSize, len(data) - 1} {
-		for i, way := range ways {
-			body := io.MultiReader(bytes.NewReader(data[:n]), panicReader{})
-			r, err := replica.NewReader(io.NopCloser(body), replica.Describe(draft(1, 3)))
-			if err == nil {
-				_, err = way(r)
-			}
+		for _, way := range ways {
+			_, err := way.read(draft(1, 3), io.MultiReader(bytes.NewReader(data[:n]), panicReader{}), len(data))
 			if !errors.Is(err, replica.ErrDamaged) {
-				t.Errorf("way %d, panic after %d bytes: %v, want %v", i, n, err, replica.ErrDamaged)
+				t.Errorf("%s, panic after %d bytes: %v, want %v", way.name, n, err, replica.ErrDamaged)
 			}
 		}
 	}
@@ -266,14 +280,11 @@ func TestReaderTellsALostConnectionFromDamage(t *testing.T) {
 	data := mustEncode(t, draft(1, 3), numbered(1, upTo(3)...))
 	for _, n := range []int{0, 50, ltx.HeaderSize, 200, len(data) - 1} {
 		for _, lost := range []error{blob.ErrUnavailable, io.ErrUnexpectedEOF} {
-			for i, way := range ways {
+			for _, way := range ways {
 				body := io.MultiReader(bytes.NewReader(data[:n]), errReader{fmt.Errorf("%w: %w", lost, io.EOF)})
-				r, err := replica.NewReader(io.NopCloser(body), replica.Describe(draft(1, 3)))
-				if err == nil {
-					_, err = way(r)
-				}
+				_, err := way.read(draft(1, 3), body, len(data))
 				if !errors.Is(err, lost) || errors.Is(err, replica.ErrDamaged) || errors.Is(err, io.EOF) {
-					t.Errorf("way %d, lost after %d bytes: %v, want %v", i, n, err, lost)
+					t.Errorf("%s, lost after %d bytes: %v, want %v", way.name, n, err, lost)
 				}
 			}
 		}

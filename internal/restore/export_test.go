@@ -1,6 +1,9 @@
 package restore
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // For tests of what no caller sees.
 var (
@@ -8,7 +11,18 @@ var (
 	RenameChecked = renameChecked
 )
 
-func init() { firstWait = time.Millisecond }
+// Direct makes restores write large pieces to what open returns for a path, if that is
+// not nil, until the function that it returns is called.
+func Direct(open func(path string) interface {
+	io.WriterAt
+	io.Closer
+}) (restore func()) {
+	was := openDirect
+	openDirect = func(path string) direct { return direct{open(path)} }
+	return func() { openDirect = was }
+}
+
+func init() { firstWait, blockBytes, aheadBytes = time.Millisecond, 1<<20, 5<<20 }
 
 // ChunkPages is the size of the regions that a PageSet is kept in.
 const ChunkPages = chunkPages

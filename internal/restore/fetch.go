@@ -14,13 +14,19 @@ import (
 	"github.com/holdfast-db/holdfast/internal/replica"
 )
 
-const (
+// Variables for tests alone.
+var (
 	// blockBytes is the most that one request asks for.
-	blockBytes = 16 << 20
+	blockBytes int64 = 16 << 20
 
 	// aheadBytes is how much may have been read and not been used yet.
-	aheadBytes = 96 << 20
+	aheadBytes int64 = 96 << 20
 
+	// firstWait is the shortest wait before a block is asked for again.
+	firstWait = 250 * time.Millisecond
+)
+
+const (
 	// requests is how many are under way at once: enough for small objects in a
 	// store that is some milliseconds away.
 	requests = 48
@@ -31,14 +37,12 @@ const (
 	patience = 5
 )
 
-// firstWait is the shortest wait between two of them.
-var firstWait = 250 * time.Millisecond
-
 // block is a part of an object on its way.
 type block struct {
 	object         replica.Object
 	offset, length int64
 	data           []byte
+	buffer         *[]byte // of buffers, where data is; nil for a small block
 	err            error
 	done           chan struct{}
 }
@@ -92,9 +96,30 @@ func (f *fetcher) run(ctx context.Context, blocks []*block) {
 	}
 }
 
+// buffers are for large blocks, and used again: memory that is new to a process costs
+// more than what is done with it.
+var buffers = sync.Pool{New: func() any { b := make([]byte, blockBytes); return &b }}
+
+// take returns an empty slice with room for the block and nothing more.
+func (b *block) take() []byte {
+	if b.length <= blockBytes/2 {
+		return make([]byte, 0, b.length)
+	}
+	b.buffer = buffers.Get().(*[]byte)
+	return (*b.buffer)[:0:b.length]
+}
+
+// release gives up the block's data.
+func (b *block) release() {
+	if b.data = nil; b.buffer != nil {
+		buffers.Put(b.buffer)
+		b.buffer = nil
+	}
+}
+
 // read reads a block, going on where a connection was lost.
 func (f *fetcher) read(ctx context.Context, b *block) ([]byte, error) {
-	data := make([]byte, 0, b.length)
+	data := b.take()
 	for try := 0; ; try++ {
 		body, err := f.replica.Range(ctx, b.object, b.offset+int64(len(data)), b.length-int64(len(data)))
 		if err == nil {
@@ -184,7 +209,7 @@ func (b *fetched) Read(p []byte) (int, error) {
 // drop gives the first block's memory back.
 func (b *fetched) drop() {
 	b.fetcher.room.Release(b.blocks[0].length)
-	b.blocks[0].data = nil
+	b.blocks[0].release()
 	b.blocks, b.begun, b.left = b.blocks[1:], false, nil
 }
 

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
@@ -26,6 +27,7 @@ type image struct {
 	present  pageSet // pages that the objects have given
 	hasher   digest.Hasher
 	flushed  flusher
+	direct   direct // where large pieces go
 }
 
 var zeros [ltx.MaxPageSize]byte
@@ -72,11 +74,21 @@ func (img *image) writeRun(b replica.Batch, first, count int) error {
 		return nil
 	}
 	size, at := int(img.pageSize), int64(b.Pages[first]-1)*int64(img.pageSize)
-	if _, err := img.file.WriteAt(b.Data[first*size:(first+count)*size], at); err != nil {
+	if err := img.writeAt(b.Data[first*size:(first+count)*size], at); err != nil {
 		return fmt.Errorf("write %d pages from %d: %w", count, b.Pages[first], err)
 	}
-	img.flushed.wrote(img.file, at, int64(count*size))
 	return nil
+}
+
+func (img *image) writeAt(data []byte, at int64) error {
+	if img.direct.takes(data, at) {
+		if done, err := img.direct.write(data, at); done || err != nil {
+			return err
+		}
+	}
+	_, err := img.file.WriteAt(data, at)
+	img.flushed.wrote(img.file, at, int64(len(data)))
+	return err
 }
 
 // size returns the length of the file in bytes.
@@ -101,11 +113,11 @@ func (img *image) finish(want digest.Digest) error {
 	if err := img.file.Sync(); err != nil {
 		return err
 	}
-	return img.file.Close()
+	return errors.Join(img.direct.close(), img.file.Close())
 }
 
 // discard removes the image, unless it has got another name.
 func (img *image) discard() {
-	_ = img.file.Close() // may have been before
+	_ = errors.Join(img.direct.close(), img.file.Close()) // may have been before
 	_ = os.Remove(img.path())
 }

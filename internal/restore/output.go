@@ -99,7 +99,7 @@ func (o *output) createImage(opts Options) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := &image{file: f}
+	img := &image{file: f, direct: openDirect(f.Name())}
 	if err := lock(f); err != nil {
 		img.discard()
 		return nil, err

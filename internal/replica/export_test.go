@@ -1,0 +1,4 @@
+package replica
+
+// BatchBytes is about how many bytes of pages make a batch.
+const BatchBytes = batchBytes
