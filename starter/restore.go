@@ -43,6 +43,7 @@ type restored struct {
 	Bytes   int64      `json:"bytes"`   // of the file
 	Objects int        `json:"objects"`
 	Fetched int64      `json:"fetched_bytes"`
+	Kept    int64      `json:"kept_bytes,omitempty"` // which a restore that was killed had fetched
 	Took    float64    `json:"took_seconds"`
 	Skipped string     `json:"skipped,omitempty"` // why nothing was restored
 }
@@ -214,10 +215,16 @@ func (a *app) bringBack(ctx context.Context, source *replica.Replica, url string
 	if err != nil {
 		return err
 	}
-	v := restored{opts.Output, url, res.TXID.String(), instant(res.Created), res.Bytes, res.Objects, res.Fetched, a.now().Sub(begun).Seconds(), ""}
+	v := restored{
+		Output: opts.Output, Replica: url, TXID: res.TXID.String(), Created: instant(res.Created), Bytes: res.Bytes,
+		Objects: res.Objects, Fetched: res.Fetched, Kept: res.Kept, Took: a.now().Sub(begun).Seconds(),
+	}
 	return a.emit(v, func(w io.Writer) {
 		fmt.Fprintf(w, "restored %s: txid %s of %s, %s from %d objects in %.1f s\n",
 			v.Output, v.TXID, pointed(v.Created), mebibytes(v.Bytes), v.Objects, v.Took)
+		if v.Kept > 0 {
+			fmt.Fprintf(w, "%s of the objects had been read by a restore that was killed\n", mebibytes(v.Kept))
+		}
 	})
 }
 

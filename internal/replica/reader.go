@@ -32,7 +32,11 @@ type Reader struct {
 
 	prev  uint32 // page number of the last page read; 0 before the first
 	count uint32 // pages read
-	err   error  // what Next has ended with
+
+	offset int64 // of the frame after prev, where frames say how long they are
+	part   bool  // the beginning was skipped
+
+	err error // what Next has ended with
 }
 
 // Open begins to read o. The Reader must be closed.
@@ -78,7 +82,7 @@ func NewReader(body io.ReadCloser, o Object) (_ *Reader, err error) {
 	if err := r.dec.DecodeHeader(); err != nil {
 		return nil, r.fault(fmt.Errorf("header: %w", err))
 	}
-	r.header = r.dec.Header()
+	r.header, r.offset = r.dec.Header(), ltx.HeaderSize
 	if err := checkHeader(r.header, o); err != nil {
 		return nil, r.fault(err)
 	}

@@ -12,18 +12,22 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/faulty"
+	"github.com/holdfast-db/holdfast/internal/blob/mem"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
 )
 
 // large is a history whose first object is longer than several requests, with pages
 // that do not compress, and whose others change some of them in between.
-func large(t *testing.T, pageSize uint32) *history {
+func large(t *testing.T, pageSize uint32) *history { return largeIn(t, mem.New(), pageSize) }
+
+func largeIn(t *testing.T, store blob.Store, pageSize uint32) *history {
 	t.Helper()
-	h := newHistory(t, pageSize)
+	h := newHistoryIn(t, store, pageSize)
 	random := rand.NewChaCha8([32]byte{1})
-	state := image(pageSize, 12<<20/pageSize, 1)
+	state := image(pageSize, 24<<20/pageSize, 1)
 	_, _ = random.Read(state[pageSize:]) // never fails
 	h.ship(state, true)
 	for n := range 3 {

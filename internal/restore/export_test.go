@@ -22,7 +22,7 @@ func Direct(open func(path string) interface {
 	return func() { openDirect = was }
 }
 
-func init() { firstWait, blockBytes, aheadBytes = time.Millisecond, 1<<20, 5<<20 }
+func init() { firstWait, blockBytes, aheadBytes, noteEvery = time.Millisecond, 1<<20, 5<<20, 1<<20 }
 
 // ChunkPages is the size of the regions that a PageSet is kept in.
 const ChunkPages = chunkPages

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/superfly/ltx"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
@@ -20,7 +21,7 @@ var (
 	blockBytes int64 = 16 << 20
 
 	// aheadBytes is how much may have been read and not been used yet.
-	aheadBytes int64 = 96 << 20
+	aheadBytes int64 = 64 << 20
 
 	// firstWait is the shortest wait before a block is asked for again.
 	firstWait = 250 * time.Millisecond
@@ -62,17 +63,28 @@ type fetcher struct {
 // has ended.
 func (f *fetcher) wait() { f.all.Wait() }
 
-// startFetching begins to read objects.
-func startFetching(ctx context.Context, r *replica.Replica, objects []replica.Object) *fetcher {
+// startFetching begins to read objects: of the last one its header, and what is from the
+// offset from on.
+func startFetching(ctx context.Context, r *replica.Replica, objects []replica.Object, from int64) *fetcher {
 	f := &fetcher{replica: r, room: semaphore.NewWeighted(aheadBytes), slots: semaphore.NewWeighted(requests)}
-	for _, o := range objects {
-		for at := int64(0); at < o.Size || at == 0; at += blockBytes {
-			f.blocks = append(f.blocks, &block{object: o, offset: at, length: min(blockBytes, o.Size-at), done: make(chan struct{})})
+	for i, o := range objects {
+		if i == len(objects)-1 && from > ltx.HeaderSize {
+			f.want(o, 0, ltx.HeaderSize)
+			f.want(o, from, o.Size)
+		} else {
+			f.want(o, 0, o.Size)
 		}
 	}
 	blocks := f.blocks // next takes from the front of it
 	f.all.Go(func() { f.run(ctx, blocks) })
 	return f
+}
+
+// want adds a part of o, in blocks; at least one.
+func (f *fetcher) want(o replica.Object, from, to int64) {
+	for at := from; at < to || at == from; at += blockBytes {
+		f.blocks = append(f.blocks, &block{object: o, offset: at, length: min(blockBytes, to-at), done: make(chan struct{})})
+	}
 }
 
 func (f *fetcher) run(ctx context.Context, blocks []*block) {

@@ -28,6 +28,7 @@ type image struct {
 	hasher   digest.Hasher
 	flushed  flusher
 	direct   direct // where large pieces go
+	kept     *note  // what an earlier restore has left in the file; nil for a new one
 }
 
 var zeros [ltx.MaxPageSize]byte
@@ -59,13 +60,14 @@ func (img *image) write(b replica.Batch) error {
 }
 
 // take tells whether a page is to be written: it is part of the database, newer
-// than all that was seen of it, and not a hole already.
+// than all that was seen of it, and not a hole already, as it may not be in a file that
+// was kept.
 func (img *image) take(pgno uint32, data []byte) bool {
 	if pgno > img.commit || !img.present.add(pgno) {
 		return false
 	}
 	img.hasher.Add(pgno, data)
-	return !bytes.Equal(data, zeros[:len(data)])
+	return img.kept != nil || !bytes.Equal(data, zeros[:len(data)])
 }
 
 // writeRun writes count pages of b from index first on.

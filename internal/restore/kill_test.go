@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,15 +19,27 @@ import (
 	"github.com/holdfast-db/holdfast/internal/restore"
 )
 
-// restoreVariable makes this program restore from a directory to a file.
-const restoreVariable = "HOLDFAST_TEST_RESTORE"
+// restoreVariable makes this program restore from a directory to a file. With
+// killVariable it kills itself when it has read so many bytes of objects.
+const (
+	restoreVariable = "HOLDFAST_TEST_RESTORE"
+	killVariable    = "HOLDFAST_TEST_KILL"
+)
 
 func TestMain(m *testing.M) {
 	from, to, ok := strings.Cut(os.Getenv(restoreVariable), "\n")
 	if !ok {
 		os.Exit(m.Run())
 	}
-	if _, err := restore.Run(context.Background(), replica.New(file.New(from)), restore.Options{Output: to, Force: true}); err != nil {
+	opts := restore.Options{Output: to, Force: true}
+	if most, err := strconv.ParseInt(os.Getenv(killVariable), 10, 64); err == nil {
+		opts.Progress = func(p restore.Progress) {
+			if p.Bytes >= most {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		}
+	}
+	if _, err := restore.Run(context.Background(), replica.New(file.New(from)), opts); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

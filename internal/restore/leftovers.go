@@ -18,28 +18,33 @@ func lock(f *os.File) error {
 	return nil
 }
 
-// removeLeftovers removes the files in dir whose names begin with prefix and
-// that no process is writing. It does what it can: a file that stays costs space
-// and nothing else.
-func removeLeftovers(dir, prefix string) {
+// takeLeftover returns one of the files in dir whose names begin with prefix that use
+// says to be of use, locked, and removes the others that no process is writing; nil when
+// there is none. It does what it can: a file that stays costs space and nothing else.
+//
+// A restore cuts its note off before it gives up the lock to publish the file, so one
+// that has a note and no lock is nobody's.
+func takeLeftover(dir, prefix string, use func(note) bool) (taken *os.File, n note) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return
+		return nil, n
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasPrefix(e.Name(), prefix) {
-			removeUnused(filepath.Join(dir, e.Name()))
+		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
 		}
+		f, err := os.OpenFile(filepath.Join(dir, e.Name()), os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		if lock(f) == nil {
+			if found, ok := readNote(f); ok && taken == nil && use(found) {
+				taken, n = f, found
+				continue
+			}
+			_ = os.Remove(f.Name())
+		}
+		_ = f.Close()
 	}
-}
-
-func removeUnused(path string) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return
-	}
-	defer f.Close() //nolint:errcheck // only locked
-	if lock(f) == nil {
-		_ = os.Remove(path)
-	}
+	return taken, n
 }

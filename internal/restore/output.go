@@ -91,20 +91,26 @@ func (o *output) inspect() error {
 }
 
 // createImage creates the file that becomes the output, after removing what
-// restores to the same output have left behind when they were killed.
-func (o *output) createImage(opts Options) (*image, error) {
+// restores to the same output have left behind when they were killed, or takes one of
+// those that is of use.
+func (o *output) createImage(opts Options, use func(note) bool) (*image, error) {
 	prefix := leftoverPrefix(o.path)
-	removeLeftovers(filepath.Dir(o.path), prefix)
-	f, err := os.CreateTemp(filepath.Dir(o.path), prefix+"*")
-	if err != nil {
-		return nil, err
+	f, kept := takeLeftover(filepath.Dir(o.path), prefix, use)
+	img := &image{file: f}
+	if f != nil {
+		img.kept = &kept
+	} else {
+		var err error
+		if img.file, err = os.CreateTemp(filepath.Dir(o.path), prefix+"*"); err != nil {
+			return nil, err
+		}
+		if err := lock(img.file); err != nil {
+			img.discard()
+			return nil, err
+		}
 	}
-	img := &image{file: f, direct: openDirect(f.Name())}
-	if err := lock(f); err != nil {
-		img.discard()
-		return nil, err
-	}
-	if err := o.dress(f, opts); err != nil {
+	img.direct = openDirect(img.path())
+	if err := o.dress(img.file, opts); err != nil {
 		img.discard()
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func Look(opts Options) error {
 func Discard(opts Options) error {
 	path, err := resolve(opts.Output, opts.Force)
 	if err == nil {
-		removeLeftovers(filepath.Dir(path), leftoverPrefix(path))
+		takeLeftover(filepath.Dir(path), leftoverPrefix(path), func(note) bool { return false })
 	}
 	return err
 }

@@ -78,6 +78,7 @@ type Result struct {
 	Objects  int   // applied
 	Fetched  int64 // bytes read from the store
 	Digested bool  // its digest was known, and is the same
+	Kept     int64 // bytes of objects that an earlier restore, which was killed, had read
 }
 
 // progressStep is the number of bytes after which progress is told again.
@@ -103,13 +104,32 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err != nil {
 		return Result{}, err
 	}
-	img, err := out.createImage(opts)
-	if err != nil {
-		return Result{}, err
+	use := func(n note) bool { return n.leadsTo(chain, want) }
+	for {
+		img, err := out.createImage(opts, use)
+		if err != nil {
+			return Result{}, err
+		}
+		result, err := fill(ctx, r, img, chain, want, opts)
+		if err == nil && opts.Publishing != nil {
+			err = opts.Publishing(img.path(), result)
+		}
+		if err == nil {
+			err = out.publish(img.path())
+		}
+		img.discard()
+		if img.kept == nil || !errors.Is(err, ErrUnsound) && !errors.Is(err, replica.ErrDamaged) {
+			return result, err
+		}
+		use = func(note) bool { return false } // what was kept may be to blame
 	}
-	defer img.discard()
+}
+
+// fill makes img the database that chain leads to, with the digest want if that is not
+// 0, and checks it.
+func fill(ctx context.Context, r *replica.Replica, img *image, chain []plan.File, want digest.Digest, opts Options) (Result, error) {
 	last := chain[len(chain)-1]
-	a := applier{replica: r, image: img, tell: opts.Progress}
+	a := applier{replica: r, image: img, txid: last.Max, noting: want != 0, tell: opts.Progress}
 	if err := a.applyAll(ctx, chain); err != nil {
 		return Result{}, err
 	}
@@ -122,22 +142,10 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err := opts.Integrity.run(img.path()); err != nil {
 		return Result{}, err
 	}
-	if err := ctx.Err(); err != nil {
-		return Result{}, err
-	}
-	result := Result{
+	return Result{
 		TXID: last.Max, Created: last.Created, PageSize: img.pageSize, Pages: img.commit, Bytes: img.size(),
-		Objects: len(chain), Fetched: a.progress.Bytes, Digested: want != 0,
-	}
-	if opts.Publishing != nil {
-		if err := opts.Publishing(img.path(), result); err != nil {
-			return Result{}, err
-		}
-	}
-	if err := out.publish(img.path()); err != nil {
-		return Result{}, err
-	}
-	return result, nil
+		Objects: len(chain), Fetched: a.progress.Bytes - a.skipped, Kept: a.skipped, Digested: want != 0,
+	}, ctx.Err()
 }
 
 // mostNamed is how many objects an error names.
@@ -190,9 +198,12 @@ func Choose(ctx context.Context, r *replica.Replica, target plan.Target) ([]plan
 type applier struct {
 	replica  *replica.Replica
 	image    *image
+	txid     ltx.TXID // of the state that they lead to
+	noting   bool     // how far it is may be noted for another restore
 	tell     func(Progress)
 	progress Progress
 	told     int64 // bytes
+	skipped  int64 // bytes of objects that need not be read
 }
 
 func (a *applier) applyAll(ctx context.Context, chain []plan.File) error {
@@ -204,11 +215,15 @@ func (a *applier) applyAll(ctx context.Context, chain []plan.File) error {
 		a.progress.BytesTotal += f.Size
 		objects = append(objects, replica.Object{File: f})
 	}
-	ahead := startFetching(ctx, a.replica, objects)
+	var from int64
+	if a.image.kept != nil {
+		from = a.image.kept.Offset
+	}
+	ahead := startFetching(ctx, a.replica, objects, from)
 	defer ahead.wait()
 	defer cancel()
-	for _, o := range objects {
-		if err := a.apply(ctx, ahead.next(ctx, o), o); err != nil {
+	for i, o := range objects {
+		if err := a.apply(ctx, ahead.next(ctx, o), o, i == len(objects)-1); err != nil {
 			return err
 		}
 		a.progress.Objects++
@@ -218,8 +233,9 @@ func (a *applier) applyAll(ctx context.Context, chain []plan.File) error {
 }
 
 // apply writes the pages of o, whose bytes body yields. They count only when the
-// whole object has been read and its checksum compared.
-func (a *applier) apply(ctx context.Context, body io.ReadCloser, o replica.Object) error {
+// whole object has been read and its checksum compared. last says that no older object
+// follows.
+func (a *applier) apply(ctx context.Context, body io.ReadCloser, o replica.Object, last bool) error {
 	reader, err := replica.NewReader(body, o)
 	if err != nil {
 		return errors.Join(err, body.Close())
@@ -233,15 +249,35 @@ func (a *applier) apply(ctx context.Context, body io.ReadCloser, o replica.Objec
 	if size := reader.PageSize(); size != a.image.pageSize {
 		return fmt.Errorf("%w: %s: page size %d before objects with %d", replica.ErrDamaged, o.Key(), size, a.image.pageSize)
 	}
-	before := a.progress.Bytes
+	if last && a.image.kept != nil {
+		if err := a.keep(ctx, reader, *a.image.kept); err != nil {
+			return err
+		}
+	}
+	before, noted := a.progress.Bytes, a.skipped
 	err = reader.Batches(func(b replica.Batch) error {
 		if a.progress.Bytes = before + reader.Fetched(); a.progress.Bytes-a.told >= progressStep {
 			a.report()
 		}
-		return errors.Join(a.image.write(b), ctx.Err())
+		if err := errors.Join(a.image.write(b), ctx.Err()); err != nil || !last || !a.noting || b.End < noted+noteEvery {
+			return err
+		}
+		noted = b.End
+		return note{o.Key(), o.Size, a.txid, b.Pages[len(b.Pages)-1], b.End}.write(a.image.file, a.image.size())
 	})
 	a.progress.Bytes = before + reader.Fetched()
 	return err
+}
+
+// keep takes over what an earlier restore has read of the object that reader reads, and
+// goes on after it.
+func (a *applier) keep(ctx context.Context, reader *replica.Reader, n note) error {
+	if err := errors.Join(reader.Skip(n.Page, n.Offset), a.image.adopt(ctx, n.Page)); err != nil {
+		return err
+	}
+	a.skipped = n.Offset - ltx.HeaderSize
+	a.progress.Bytes += a.skipped
+	return nil
 }
 
 func (a *applier) report() {

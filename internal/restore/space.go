@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +16,16 @@ func (img *image) reserve() error {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	if free := int64(s.Bavail) * int64(s.Bsize); free < img.size() { //nolint:unconvert // their types depend on the system
-		return fmt.Errorf("%w: %s has %d bytes free, the database needs %d; make room, or choose another path", ErrNoSpace, dir, free, img.size())
+	info, err := img.file.Stat()
+	if err != nil {
+		return err
+	}
+	need := img.size()
+	if old, ok := info.Sys().(*syscall.Stat_t); ok { // of a file that was kept
+		need -= old.Blocks * 512
+	}
+	if free := int64(s.Bavail) * int64(s.Bsize); free < need { //nolint:unconvert // their types depend on the system
+		return fmt.Errorf("%w: %s has %d bytes free, the database needs %d more; make room, or choose another path", ErrNoSpace, dir, free, need)
 	}
 	return nil
 }
