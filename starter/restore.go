@@ -32,6 +32,9 @@ type restoring struct {
 
 	on     string // host; empty for this machine, without Temporal
 	detach bool
+
+	follow   bool
+	interval time.Duration // between looks, for follow
 }
 
 // restored is the answer of restore as JSON has it.
@@ -62,12 +65,16 @@ With --on the worker of that host restores, with its own credentials and owners,
 the file of a registered database is replaced: with --force it is paused meanwhile and goes on from the new file. Its
 application must not have it open. Ctrl-C cancels; what was begun is removed. --detach leaves the restore to itself.
 
+With --follow the file is a copy that other programs may read at any time, each of them one state as a whole; it
+becomes a newer one soon after that was shipped. Started again, it goes on from where the copy is.
+
 Before an application starts that may have lost its disk, or may be new:
   holdfast restore URL -o FILE --if-absent --if-replica-exists`,
 		Example: `  holdfast restore abs://account@backups/prod/shop -o shop.db
   holdfast restore shop -o shop.db --at 2026-03-01T09:30:00Z
   holdfast restore shop -o shop.db --at "10m ago" --dry-run
-  holdfast restore shop -o /var/lib/shop/shop.db --on web-1 --force`,
+  holdfast restore shop -o /var/lib/shop/shop.db --on web-1 --force
+  holdfast restore shop -o copy.db --follow`,
 		Args: arguments("URL or NAME", 1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			opts, err := r.options(c, a.now())
@@ -88,6 +95,8 @@ Before an application starts that may have lost its disk, or may be new:
 	flags.BoolVar(&r.ifAbsent, "if-absent", false, "do nothing, and succeed, if the file is there")
 	flags.BoolVar(&r.ifReplica, "if-replica-exists", false, "do nothing, and succeed, if the replica is empty")
 	flags.BoolVar(&r.dryRun, "dry-run", false, "print what would be read, and restore nothing")
+	flags.BoolVar(&r.follow, "follow", false, "keep the file up to date, for others to read, until Ctrl-C")
+	flags.DurationVar(&r.interval, "interval", time.Second, "how often --follow looks for something new")
 	flags.Var(choice{&r.integrity, "check", []string{"quick", "full"}}, "integrity", "let SQLite check the file before it gets its name: quick or full")
 	flags.StringVar(&r.mode, "mode", "", "permissions of the file, such as 0640 (default: those of a replaced file, or 0600)")
 	flags.StringVar(&r.owner, "owner", "", "owner of the file, as USER or USER:GROUP, names or numbers")
@@ -106,6 +115,9 @@ func (r restoring) options(c *cobra.Command, now time.Time) (opts restore.Option
 		return opts, err
 	}
 	if err := r.checkPlace(c); err != nil {
+		return opts, err
+	}
+	if err := r.checkFollow(c); err != nil {
 		return opts, err
 	}
 	opts.Force, opts.Integrity = r.force, restore.Integrity(r.integrity)
@@ -180,9 +192,12 @@ func (a *app) doRestore(ctx context.Context, r restoring, from string, opts rest
 	if err != nil {
 		return err
 	}
-	if r.dryRun {
+	switch {
+	case r.dryRun:
 		err = a.preview(ctx, source, url, opts.Target)
-	} else {
+	case r.follow:
+		err = a.keepUp(ctx, source, url, r, opts)
+	default:
 		err = a.bringBack(ctx, source, url, opts)
 	}
 	switch {

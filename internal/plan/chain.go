@@ -36,9 +36,13 @@ type link struct {
 // which a later file may go on, ascending both in end and in cost: a state that
 // is neither further nor cheaper than another is never of use. The cheapest
 // beginning for a file is then the first state at or after its Min-1.
-func cheapest(files []File) ([]File, ltx.TXID) {
+func cheapest(files []File) ([]File, ltx.TXID) { return cheapestFrom(files, 0) }
+
+// cheapestFrom is cheapest for chains that go on after the state at TXID from. All files
+// end later.
+func cheapestFrom(files []File, from ltx.TXID) ([]File, ltx.TXID) {
 	slices.SortFunc(files, compare)
-	frontier := []*link{{}}
+	frontier := []*link{{end: from}}
 	for len(files) > 0 {
 		group := sameMax(files)
 		files = files[len(group):]

@@ -20,10 +20,12 @@ import (
 )
 
 // restoreVariable makes this program restore from a directory to a file. With
-// killVariable it kills itself when it has read so many bytes of objects.
+// killVariable it kills itself when it has read so many bytes of objects; with
+// followVariable it follows.
 const (
 	restoreVariable = "HOLDFAST_TEST_RESTORE"
 	killVariable    = "HOLDFAST_TEST_KILL"
+	followVariable  = "HOLDFAST_TEST_FOLLOW"
 )
 
 func TestMain(m *testing.M) {
@@ -39,7 +41,15 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
-	if _, err := restore.Run(context.Background(), replica.New(file.New(from)), opts); err != nil {
+	_, follow := os.LookupEnv(followVariable)
+	var err error
+	if follow {
+		opts.Force = false
+		err = restore.Follow(context.Background(), replica.New(file.New(from)), restore.FollowOptions{Options: opts, Source: "mem:", Interval: time.Millisecond})
+	} else {
+		_, err = restore.Run(context.Background(), replica.New(file.New(from)), opts)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

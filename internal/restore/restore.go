@@ -79,6 +79,7 @@ type Result struct {
 	Fetched  int64 // bytes read from the store
 	Digested bool  // its digest was known, and is the same
 	Kept     int64 // bytes of objects that an earlier restore, which was killed, had read
+	Digest   digest.Digest
 }
 
 // progressStep is the number of bytes after which progress is told again.
@@ -144,7 +145,8 @@ func fill(ctx context.Context, r *replica.Replica, img *image, chain []plan.File
 	}
 	return Result{
 		TXID: last.Max, Created: last.Created, PageSize: img.pageSize, Pages: img.commit, Bytes: img.size(),
-		Objects: len(chain), Fetched: a.progress.Bytes - a.skipped, Kept: a.skipped, Digested: want != 0,
+		Objects: len(chain), Fetched: a.progress.Bytes - a.skipped, Kept: a.skipped,
+		Digested: want != 0, Digest: img.hasher.Digest(img.commit),
 	}, ctx.Err()
 }
 

@@ -164,7 +164,7 @@ func mustKill(t *testing.T, store, out string, bytes int64) (left string) {
 	return found[0]
 }
 
-func flip(t *testing.T, path string, at int64) {
+func flip(t testing.TB, path string, at int64) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
