@@ -1,250 +1,113 @@
 package restore_test
 
 import (
-	"bytes"
-	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/superfly/ltx"
-
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/faulty"
-	"github.com/holdfast-db/holdfast/internal/blob/mem"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
 )
 
-// stage is a source whose states are shipped, and the copy that follows them.
-type stage struct {
-	*history
-	app     *sql.DB
-	out     string
-	version int
-	rows    sync.Map // of each version
+// mishap is what happens to a replica and its copy.
+type mishap struct {
+	name  string
+	since func(s *stage)
+	want  restore.EventKind // the first event of who follows on
+	anew  bool              // all pages were read again
 }
 
-func newStage(t *testing.T, pragmas ...string) *stage { return newStageIn(t, mem.New(), pragmas...) }
-
-func newStageIn(t *testing.T, store blob.Store, pragmas ...string) *stage {
-	t.Helper()
-	s := &stage{history: newHistoryIn(t, store, 512), out: filepath.Join(t.TempDir(), "copy.db")}
-	s.app = sqlitetest.Open(t, filepath.Join(t.TempDir(), "source.db"), append([]string{"page_size=512"}, pragmas...)...)
-	sqlitetest.Exec(t, s.app, "CREATE TABLE t(k INTEGER PRIMARY KEY, v INTEGER, b BLOB)")
-	s.commit(20)
-	return s
-}
-
-// commit gives the source so many rows, all of the next version, and ships that.
-func (s *stage) commit(rows int) {
-	s.t.Helper()
-	s.version++
-	s.rows.Store(s.version, rows)
-	for _, statement := range []string{
-		"BEGIN", fmt.Sprintf("DELETE FROM t WHERE k > %d", rows), fmt.Sprintf("UPDATE t SET v = %d, b = randomblob(100)", s.version),
-		fmt.Sprintf("WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k+1 FROM n WHERE k < %d) INSERT OR IGNORE INTO t SELECT k, %d, randomblob(100) FROM n", rows, s.version),
-		"COMMIT", "PRAGMA incremental_vacuum",
-	} {
-		sqlitetest.Exec(s.t, s.app, statement)
-	}
-	s.ship(sqlitetest.Live(s.t, s.app), false)
-}
-
-// following is a Follow under way.
-type following struct {
-	t      *testing.T
-	events chan restore.Event
-	cancel context.CancelFunc
-	done   chan error
-}
-
-// follow starts to follow in this process, where nobody else may read the copy then.
-func (s *stage) follow(change ...func(*restore.FollowOptions)) *following {
-	s.t.Helper()
-	return s.followFrom(s.replica, change...)
-}
-
-func (s *stage) followFrom(r *replica.Replica, change ...func(*restore.FollowOptions)) *following {
-	ctx, cancel := context.WithCancel(s.t.Context())
-	f := &following{t: s.t.(*testing.T), events: make(chan restore.Event, 10000), cancel: cancel, done: make(chan error, 1)}
-	opts := restore.FollowOptions{
-		Options: restore.Options{Output: s.out}, Source: "mem:", Interval: 2 * time.Millisecond,
-		Tell: func(e restore.Event) { f.events <- e },
-	}
-	for _, c := range change {
-		c(&opts)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		f.done <- restore.Follow(ctx, r, opts)
-	}()
-	s.t.Cleanup(func() {
-		cancel()
-		<-ended
-	})
-	return f
-}
-
-// until returns the events up to the first that ok accepts.
-func (f *following) until(what string, ok func(restore.Event) bool) (seen []restore.Event) {
-	f.t.Helper()
-	late := time.After(30 * time.Second)
-	for {
-		select {
-		case e := <-f.events:
-			seen = append(seen, e)
-			if ok(e) {
-				return seen
-			}
-		case err := <-f.done:
-			f.t.Fatalf("ended before %s: %v; saw %+v", what, err, seen)
-		case <-late:
-			f.t.Fatalf("no %s; saw %+v", what, seen)
+var mishaps = []mishap{
+	{name: "nothing", since: func(*stage) {}, want: restore.Resumed},
+	{name: "a change", since: func(s *stage) { s.commit(30) }, want: restore.Resumed},
+	{name: "many changes", want: restore.Resumed, since: func(s *stage) {
+		for n := range 70 {
+			s.commit(20 + n%30)
 		}
-	}
-}
-
-// reach waits until the copy is at txid, not looking at what waits meanwhile.
-func (f *following) reach(txid ltx.TXID) []restore.Event {
-	f.t.Helper()
-	return f.until(fmt.Sprintf("TXID %d", txid), func(e restore.Event) bool {
-		return e.TXID == txid && (e.Kind == restore.Applied || e.Kind == restore.Restored || e.Kind == restore.Resumed)
-	})
-}
-
-// stop interrupts f.
-func (f *following) stop() {
-	f.t.Helper()
-	f.cancel()
-	if err := <-f.done; !errors.Is(err, context.Canceled) {
-		f.t.Fatalf("got %v, want that it was interrupted", err)
-	}
-}
-
-func kinds(events []restore.Event) (all []restore.EventKind) {
-	for _, e := range events {
-		all = append(all, e.Kind)
-	}
-	return all
-}
-
-func has(events []restore.Event, kind restore.EventKind) bool {
-	for _, e := range events {
-		if e.Kind == kind {
-			return true
+	}},
+	{name: "a shorter database", since: func(s *stage) { s.commit(2) }, want: restore.Resumed},
+	{name: "the next ones merged", want: restore.Resumed, since: func(s *stage) {
+		from := s.head() + 1
+		s.commit(40)
+		s.commit(10)
+		s.commit(50)
+		s.merge(1, from, s.head())
+		s.remove(0, from, from)
+		s.remove(0, from+1, from+1)
+	}},
+	{name: "the next ones merged with what the copy has", want: restore.Resumed, since: func(s *stage) {
+		from := s.head()
+		s.commit(40)
+		s.commit(10)
+		s.merge(1, from, s.head())
+		for txid := from; txid <= s.head(); txid++ {
+			s.remove(0, txid, txid)
 		}
-	}
-	return false
-}
-
-// assertCopy fails unless the copy, which nobody has open, is the newest state, without a
-// log.
-func (s *stage) assertCopy() {
-	s.t.Helper()
-	if !bytes.Equal(mustRead(s.t, s.out), s.states[s.head()]) {
-		s.t.Error("the copy is not what was shipped last")
-	}
-	assertFiles(s.t, filepath.Dir(s.out), ".copy.db-holdfast-follow", "copy.db")
+	}},
+	{name: "the next ones gone, a snapshot after them", want: restore.Resumed, since: func(s *stage) {
+		from := s.head() + 1
+		s.commit(40)
+		s.commit(10)
+		s.merge(plan.SnapshotLevel, 1, s.head())
+		s.remove(0, from, from)
+		s.remove(0, from+1, from+1)
+		s.commit(12)
+	}},
+	{name: "another page size", want: restore.Resumed, anew: true, since: func(s *stage) { s.resize(1024) }},
+	{name: "the copy written to", want: restore.Anew, anew: true, since: func(s *stage) {
+		writer := sqlitetest.Open(s.t, s.out)
+		sqlitetest.Exec(s.t, writer, "UPDATE t SET v = 99 WHERE k = 3")
+		mustClose(s.t, writer)
+	}},
+	{name: "the copy written to, and a change", want: restore.Anew, anew: true, since: func(s *stage) {
+		writer := sqlitetest.Open(s.t, s.out)
+		sqlitetest.Exec(s.t, writer, "CREATE TABLE theirs AS SELECT * FROM t")
+		mustClose(s.t, writer)
+		s.commit(25)
+	}},
+	{name: "the copy no longer in WAL mode", want: restore.Anew, anew: true, since: func(s *stage) {
+		writer := sqlitetest.Open(s.t, s.out)
+		sqlitetest.Exec(s.t, writer, "PRAGMA journal_mode=DELETE")
+		mustClose(s.t, writer)
+	}},
+	{name: "the copy removed", want: restore.Restored, anew: true, since: func(s *stage) { mustRemove(s.t, s.out) }},
+	{name: "the digests lost", want: restore.Resumed, since: func(s *stage) {
+		mustRemove(s.t, filepath.Join(filepath.Dir(s.out), ".copy.db-holdfast-follow", "digests"))
+		s.commit(25)
+	}},
+	{name: "killed after a change was seen, before it was written down", want: restore.Resumed, since: func(s *stage) {
+		s.editState(func(state map[string]any) {
+			now := state["Now"].(map[string]any)
+			state["Next"], state["Stamp"] = maps.Clone(now), nil
+			now["TXID"], now["Digest"] = "0000000000000001", 1
+		})
+	}},
+	{name: "killed before a change was seen", want: restore.Resumed, since: func(s *stage) {
+		s.editState(func(state map[string]any) {
+			next := maps.Clone(state["Now"].(map[string]any))
+			next["TXID"], next["Digest"] = "00000000000000ff", 1
+			state["Next"], state["Stamp"] = next, nil
+		})
+	}},
+	{name: "a bit of the copy", want: restore.Anew, anew: true, since: func(s *stage) { flip(s.t, s.out, 1500) }},
+	{name: "objects without digests", want: restore.Resumed, since: func(s *stage) {
+		s.commit(33)
+		s.forget(s.head())
+	}},
 }
 
 // TestFollowGoesOn does to a replica and its copy, while nobody follows or while somebody
 // does, what may happen to them, and follows on: the copy becomes the newest state.
 func TestFollowGoesOn(t *testing.T) {
-	for _, row := range []struct {
-		name  string
-		since func(s *stage)
-		want  restore.EventKind // the first event of who follows on
-		anew  bool              // all pages were read again
-	}{
-		{name: "nothing", since: func(*stage) {}, want: restore.Resumed},
-		{name: "a change", since: func(s *stage) { s.commit(30) }, want: restore.Resumed},
-		{name: "many changes", want: restore.Resumed, since: func(s *stage) {
-			for n := range 70 {
-				s.commit(20 + n%30)
-			}
-		}},
-		{name: "a shorter database", since: func(s *stage) { s.commit(2) }, want: restore.Resumed},
-		{name: "the next ones merged", want: restore.Resumed, since: func(s *stage) {
-			from := s.head() + 1
-			s.commit(40)
-			s.commit(10)
-			s.commit(50)
-			s.merge(1, from, s.head())
-			s.remove(0, from, from)
-			s.remove(0, from+1, from+1)
-		}},
-		{name: "the next ones merged with what the copy has", want: restore.Resumed, since: func(s *stage) {
-			from := s.head()
-			s.commit(40)
-			s.commit(10)
-			s.merge(1, from, s.head())
-			for txid := from; txid <= s.head(); txid++ {
-				s.remove(0, txid, txid)
-			}
-		}},
-		{name: "the next ones gone, a snapshot after them", want: restore.Resumed, since: func(s *stage) {
-			from := s.head() + 1
-			s.commit(40)
-			s.commit(10)
-			s.merge(plan.SnapshotLevel, 1, s.head())
-			s.remove(0, from, from)
-			s.remove(0, from+1, from+1)
-			s.commit(12)
-		}},
-		{name: "another page size", want: restore.Resumed, anew: true, since: func(s *stage) { s.resize(1024) }},
-		{name: "the copy written to", want: restore.Anew, anew: true, since: func(s *stage) {
-			writer := sqlitetest.Open(s.t, s.out)
-			sqlitetest.Exec(s.t, writer, "UPDATE t SET v = 99 WHERE k = 3")
-			mustClose(s.t, writer)
-		}},
-		{name: "the copy written to, and a change", want: restore.Anew, anew: true, since: func(s *stage) {
-			writer := sqlitetest.Open(s.t, s.out)
-			sqlitetest.Exec(s.t, writer, "CREATE TABLE theirs AS SELECT * FROM t")
-			mustClose(s.t, writer)
-			s.commit(25)
-		}},
-		{name: "the copy no longer in WAL mode", want: restore.Anew, anew: true, since: func(s *stage) {
-			writer := sqlitetest.Open(s.t, s.out)
-			sqlitetest.Exec(s.t, writer, "PRAGMA journal_mode=DELETE")
-			mustClose(s.t, writer)
-		}},
-		{name: "the copy removed", want: restore.Restored, anew: true, since: func(s *stage) { mustRemove(s.t, s.out) }},
-		{name: "the digests lost", want: restore.Resumed, since: func(s *stage) {
-			mustRemove(s.t, filepath.Join(filepath.Dir(s.out), ".copy.db-holdfast-follow", "digests"))
-			s.commit(25)
-		}},
-		{name: "killed after a change was seen, before it was written down", want: restore.Resumed, since: func(s *stage) {
-			s.editState(func(state map[string]any) {
-				now := state["Now"].(map[string]any)
-				state["Next"], state["Stamp"] = maps.Clone(now), nil
-				now["TXID"], now["Digest"] = "0000000000000001", 1
-			})
-		}},
-		{name: "killed before a change was seen", want: restore.Resumed, since: func(s *stage) {
-			s.editState(func(state map[string]any) {
-				next := maps.Clone(state["Now"].(map[string]any))
-				next["TXID"], next["Digest"] = "00000000000000ff", 1
-				state["Next"], state["Stamp"] = next, nil
-			})
-		}},
-		{name: "a bit of the copy", want: restore.Anew, anew: true, since: func(s *stage) { flip(s.t, s.out, 1500) }},
-		{name: "objects without digests", want: restore.Resumed, since: func(s *stage) {
-			s.commit(33)
-			s.forget(s.head())
-		}},
-	} {
+	for _, row := range mishaps {
 		t.Run(row.name, func(t *testing.T) {
 			s := newStage(t, "auto_vacuum=incremental")
 			for _, live := range []bool{false, true} {
@@ -276,38 +139,6 @@ func TestFollowGoesOn(t *testing.T) {
 			}
 		})
 	}
-}
-
-// editState changes what stands beside the copy.
-func (s *stage) editState(change func(map[string]any)) {
-	s.t.Helper()
-	path := filepath.Join(filepath.Dir(s.out), ".copy.db-holdfast-follow", "state.json")
-	decoder := json.NewDecoder(bytes.NewReader(mustRead(s.t, path)))
-	decoder.UseNumber() // digests have 64 bits
-	var state map[string]any
-	if err := decoder.Decode(&state); err != nil {
-		s.t.Fatal(err)
-	}
-	change(state)
-	b, err := json.Marshal(state)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	mustWrite(s.t, path, string(b))
-}
-
-// resize gives the source another page size, which is shipped as a snapshot alone.
-func (s *stage) resize(pageSize uint32) {
-	s.t.Helper()
-	for _, pragma := range []string{"journal_mode=DELETE", fmt.Sprintf("page_size=%d", pageSize)} {
-		sqlitetest.Exec(s.t, s.app, "PRAGMA "+pragma)
-	}
-	sqlitetest.Exec(s.t, s.app, "VACUUM")
-	sqlitetest.Exec(s.t, s.app, "PRAGMA journal_mode=WAL")
-	s.pageSize = pageSize
-	state := sqlitetest.Live(s.t, s.app)
-	s.put(plan.SnapshotLevel, 1, s.head()+1, s.changed(nil, state, true), state)
-	s.states = append(s.states, state)
 }
 
 // TestFollowWaitsForWhatMayCome has the way on blocked, until it is not.
@@ -439,19 +270,5 @@ func TestFollowRefuses(t *testing.T) {
 				t.Error("the file was replaced")
 			}
 		})
-	}
-}
-
-func mustClose(t testing.TB, db *sql.DB) {
-	t.Helper()
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func mustRemove(t testing.TB, path string) {
-	t.Helper()
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
 	}
 }
