@@ -46,7 +46,7 @@ func largeIn(t *testing.T, store blob.Store, pageSize uint32) *history {
 type aside struct {
 	file    *os.File
 	refuse  error
-	written int64
+	written atomic.Int64
 	closed  int
 }
 
@@ -55,7 +55,7 @@ func (a *aside) WriteAt(p []byte, off int64) (int, error) {
 	if a.refuse != nil {
 		return 0, a.refuse
 	}
-	a.written += int64(len(p))
+	a.written.Add(int64(len(p)))
 	return a.file.WriteAt(p, off)
 }
 
@@ -107,8 +107,8 @@ func TestLargePiecesAreWrittenAside(t *testing.T) {
 			if !bytes.Equal(mustRead(t, out), h.states[h.head()]) {
 				t.Error("what was restored is not what was shipped")
 			}
-			if most := int64(len(h.states[h.head()])); row.refuse == nil && row.pageSize >= replica.Alignment && way.written < most/2 {
-				t.Errorf("%d bytes of %d went this way", way.written, most)
+			if most := int64(len(h.states[h.head()])); row.refuse == nil && row.pageSize >= replica.Alignment && way.written.Load() < most/2 {
+				t.Errorf("%d bytes of %d went this way", way.written.Load(), most)
 			}
 		})
 	}

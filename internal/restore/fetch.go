@@ -80,16 +80,18 @@ func startFetching(ctx context.Context, r *replica.Replica, objects []replica.Ob
 	return f
 }
 
-// want adds a part of o, in blocks; at least one.
+// want adds a part of o, in blocks; at least one. An object that is not that large comes
+// in smaller ones, so that its first ones are used while its last ones are on their way.
 func (f *fetcher) want(o replica.Object, from, to int64) {
-	for at := from; at < to || at == from; at += blockBytes {
-		f.blocks = append(f.blocks, &block{object: o, offset: at, length: min(blockBytes, to-at), done: make(chan struct{})})
+	length := min(blockBytes, max(blockBytes/4, (to-from)/8))
+	for at := from; at < to || at == from; at += length {
+		f.blocks = append(f.blocks, &block{object: o, offset: at, length: min(length, to-at), done: make(chan struct{})})
 	}
 }
 
 func (f *fetcher) run(ctx context.Context, blocks []*block) {
 	for i, b := range blocks {
-		err := f.room.Acquire(ctx, b.length)
+		err := f.room.Acquire(ctx, b.takes())
 		if err == nil {
 			err = f.slots.Acquire(ctx, 1)
 		}
@@ -112,9 +114,20 @@ func (f *fetcher) run(ctx context.Context, blocks []*block) {
 // more than what is done with it.
 var buffers = sync.Pool{New: func() any { b := make([]byte, blockBytes); return &b }}
 
+// large tells whether a block takes one of buffers.
+func (b *block) large() bool { return b.length > blockBytes/8 }
+
+// takes is how much memory the block takes.
+func (b *block) takes() int64 {
+	if b.large() {
+		return blockBytes
+	}
+	return b.length
+}
+
 // take returns an empty slice with room for the block and nothing more.
 func (b *block) take() []byte {
-	if b.length <= blockBytes/2 {
+	if !b.large() {
 		return make([]byte, 0, b.length)
 	}
 	b.buffer = buffers.Get().(*[]byte)
@@ -220,7 +233,7 @@ func (b *fetched) Read(p []byte) (int, error) {
 
 // drop gives the first block's memory back.
 func (b *fetched) drop() {
-	b.fetcher.room.Release(b.blocks[0].length)
+	b.fetcher.room.Release(b.blocks[0].takes())
 	b.blocks[0].release()
 	b.blocks, b.begun, b.left = b.blocks[1:], false, nil
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/superfly/ltx"
+
 	"github.com/holdfast-db/holdfast/internal/blob/file"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
@@ -184,7 +186,7 @@ func TestFollowBehindAShipper(t *testing.T) {
 	shell := sqlitetest.StartShell(t, out)
 	random := rand.New(rand.NewPCG(5, 6))
 	seen := map[string]bool{}
-	for range 150 {
+	for n := range 150 {
 		for range 3 {
 			from, to, much := 1+random.IntN(100), 1+random.IntN(100), random.IntN(50)
 			sqlitetest.Exec(t, app, "BEGIN")
@@ -193,23 +195,30 @@ func TestFollowBehindAShipper(t *testing.T) {
 			sqlitetest.Exec(t, app, "COMMIT")
 		}
 		pass()
+		if n%10 == 9 {
+			f.reach(mustHead(t, h.replica))
+		}
 		got := shell.Run(t, "SELECT count(*) || ' ' || sum(amount) FROM account;", "SELECT group_concat(amount) FROM account;")
 		if got[0] != "100 100000" {
 			t.Fatalf("a reader saw %q", got[0])
 		}
 		seen[got[1]] = true
 	}
-	head, err := h.replica.Head(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.reach(head.Max)
-	if len(seen) < 10 {
+	if len(seen) < 15 {
 		t.Errorf("the reader saw %d states", len(seen))
 	}
 	shell.Quit()
 	f.stop()
 	sqlitetest.Same(t, mustRead(t, out), sqlitetest.Truth(t, path), 4096)
+}
+
+func mustHead(t *testing.T, r *replica.Replica) ltx.TXID {
+	t.Helper()
+	head, err := r.Head(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head.Max
 }
 
 // mustShip returns what makes a pass from the database at path to r.

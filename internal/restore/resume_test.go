@@ -83,7 +83,7 @@ func TestAKilledRestoreIsTakenUp(t *testing.T) {
 			if !bytes.Equal(got, h.states[target]) {
 				t.Error("what was restored is not what was shipped")
 			}
-			if fresh := result.Kept == 0; fresh != row.fresh || !fresh && result.Kept < 8<<20 {
+			if fresh := result.Kept == 0; fresh != row.fresh || !fresh && result.Kept < 4<<20 {
 				t.Errorf("%d bytes kept of %d", result.Kept, result.Kept+result.Fetched)
 			}
 			assertFiles(t, dir, "out.db")
