@@ -31,6 +31,7 @@ func TestStatusText(t *testing.T) {
 		{"all is well", resting, `
 database  shop
 phase     Replicating since 2026-03-01T08:30:00Z
+meaning   What is committed is in the store an interval and a put later.
 file      web-1:/srv/shop.db
 replica   file:///mnt/shop
 txid      000000000000001f
@@ -42,6 +43,8 @@ workflow  holdfast/db/shop
 		{"backing off", backingOff, `
 database   shop
 phase      StoreUnavailable since 2026-03-01T08:30:00Z
+meaning    The store does not answer, or asks for fewer requests. Changes wait in the log, and beyond its limit in the spool.
+to do      Look at the store, the network and the credentials' time; it goes on by itself.
 file       web-1:/srv/shop.db
 replica    file:///mnt/shop
 txid       000000000000001f
@@ -58,6 +61,8 @@ workflow   holdfast/db/shop
 		{"paused", paused, `
 database  shop
 phase     Paused since 2026-03-01T08:30:00Z (moving house)
+meaning   Somebody has paused it. Nothing is shipped.
+to do     Resume it when the reason is gone.
 file      web-1:/srv/shop.db
 replica   file:///mnt/shop
 txid      000000000000001f
@@ -120,6 +125,24 @@ func TestLagNeverIsNegative(t *testing.T) {
 	s := healthy()
 	s.SyncedAt = now.Add(time.Minute) // the host's clock is ahead of ours
 	if got := mustSucceed(t, invoke(t, &fakeFleet{status: s}, nil, "status", "shop")); !strings.Contains(got, "lag       0.0 s") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestAnIdleDatabaseDoesNotLag(t *testing.T) {
+	s := healthy()
+	s.Phase, s.SyncedAt = workflows.Idle, now.Add(-time.Hour)
+	got := mustSucceed(t, invoke(t, &fakeFleet{status: s}, nil, "status", "shop"))
+	for _, want := range []string{"lag       0.0 s", "meaning   " + workflows.Idle.Meaning().What} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+	}
+	if strings.Contains(got, "to do") {
+		t.Errorf("there is something to do: %s", got)
+	}
+	s.Phase = workflows.Fenced
+	if got := mustSucceed(t, invoke(t, &fakeFleet{status: s}, nil, "status", "shop")); !strings.Contains(got, "to do     "+workflows.Fenced.Meaning().Do) || !strings.Contains(got, "lag       3600.0 s") {
 		t.Errorf("got %s", got)
 	}
 }

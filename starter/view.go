@@ -85,6 +85,9 @@ func see(s control.Status, now time.Time) view {
 	}
 	if !s.SyncedAt.IsZero() {
 		lag := max(0, now.Sub(s.SyncedAt)).Seconds()
+		if s.Phase == workflows.Idle && s.Answering {
+			lag = 0 // its host would have told
+		}
 		v.Lag = &lag
 	}
 	if p := s.Problem; p != nil {
@@ -112,6 +115,12 @@ func (v view) text(w io.Writer) {
 	line := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	line("database", "%s", v.Name)
 	line("phase", "%s", v.phaseText())
+	if m := workflows.Phase(v.Phase).Meaning(); m.What != "" {
+		line("meaning", "%s", m.What)
+		if m.Do != nothingToDo {
+			line("to do", "%s", m.Do)
+		}
+	}
 	line("file", "%s:%s", orDash(v.Host), orDash(v.Path))
 	line("replica", "%s", orDash(v.Replica))
 	if v.TXID != nil {
@@ -127,6 +136,9 @@ func (v view) text(w io.Writer) {
 	line("workflow", "%s", v.Workflow)
 	_ = t.Flush() // into a strings.Builder
 }
+
+// nothingToDo is what to do about a phase that is as it should be.
+const nothingToDo = "Nothing."
 
 // progress prints how far replication has come.
 func (v view) progress(line func(name, format string, args ...any)) {

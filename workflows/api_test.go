@@ -74,7 +74,7 @@ func TestStatusReadsWell(t *testing.T) {
 		Progress: activities.Progress{TXID: 12, SyncedAt: since, Puts: 12, Transactions: 80},
 	}
 	for _, want := range []string{
-		"### DiskFull since 2026-03-01T10:00:00Z\n", "TXID **000000000000000c**", "**3 consecutive failures**, last DiskFull: ship shop: disk full\n",
+		"### DiskFull since 2026-03-01T10:00:00Z\n", "The disk of the database, or of its state, is full.", "*What to do:* Make room", "TXID **000000000000000c**", "**3 consecutive failures**, last DiskFull: ship shop: disk full\n",
 		"80 transactions in 12 objects", "/shop.db on host web-1", "holdfast restore file:///replica",
 	} {
 		if !strings.Contains(s.Markdown(), want) {

@@ -118,6 +118,8 @@ func (s Status) Markdown() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("### %s since %s", s.Phase, stamp(s.Since))
 	line("")
+	line("%s *What to do:* %s", s.Phase.Meaning().What, s.Phase.Meaning().Do)
+	line("")
 	if s.Paused && s.PauseReason != "" {
 		line("- paused: %s", oneLine(s.PauseReason))
 	}

@@ -30,7 +30,7 @@ type moving struct {
 	host   *host.Host
 	d      host.Database
 	rows   int
-	times  int // at which a restore was tried
+	times  int                 // at which a restore was tried
 	truths map[ltx.TXID]string // files that hold what the database was
 }
 
