@@ -95,15 +95,19 @@ func newAgent(logger *slog.Logger, s settings, recognise func(string) error, w w
 	return &agent{
 		settings: s, log: logger, wishes: w, control: c, record: record, scanner: scanner, watch: watching,
 		counted:    func(int, int) {},
-		registered: make(chan []config.Database), released: make(chan []release),
+		registered: make(chan []config.Database, handedOver), released: make(chan []release),
 		found: map[string]discover.Found{}, asked: map[string]discover.Found{},
 		missing: map[string]time.Time{}, said: map[string]saying{},
 	}
 }
 
+// handedOver is how many rounds of registrations may wait for the agent.
+const handedOver = 16
+
 // run looks through the directories until ctx ends.
 func (a *agent) run(ctx context.Context) {
 	defer a.watch.Close()
+	defer a.keepAll()
 	rescan := time.NewTicker(a.Discovery.Rescan)
 	defer rescan.Stop()
 	defer a.ended.Wait()
@@ -270,7 +274,25 @@ func (a *agent) tell(ctx context.Context) func([]config.Database) {
 	return func(done []config.Database) {
 		select {
 		case a.registered <- done:
+			return
+		default: // the agent is long about something
+		}
+		select {
+		case a.registered <- done:
 		case <-ctx.Done():
+		}
+	}
+}
+
+// keepAll writes down what was handed over and not looked at when the agent ends: what
+// is not on record is not missed by the next one.
+func (a *agent) keepAll() {
+	for {
+		select {
+		case done := <-a.registered:
+			a.keep(done)
+		default:
+			return
 		}
 	}
 }

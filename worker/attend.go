@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -104,12 +102,12 @@ func (a *attendance) failed() {
 }
 
 // connected begins to ask s, first about databases, which are those that this host has
-// had, and tells all of them that the host is there.
+// had.
 func (a *attendance) connected(s service, databases []string) {
 	a.mu.Lock()
 	a.control = s
 	for _, name := range databases {
-		a.unsure[name], a.stirred[name] = true, true
+		a.unsure[name] = true
 	}
 	a.mu.Unlock()
 	a.poke()
@@ -146,9 +144,8 @@ func (a *attendance) run(ctx context.Context, h data, again func(context.Context
 		}
 		if err := a.settle(ctx, h, again, name, unsure); err != nil && ctx.Err() == nil {
 			a.log.Debug("not settled; it will be tried again", telemetry.Database, name, telemetry.Error, err.Error())
-			a.Stirred(name)
-			if unsure {
-				a.doubt(name)
+			if !unsure {
+				a.Stirred(name)
 			}
 			a.rest(ctx)
 		}
@@ -196,17 +193,18 @@ func (a *attendance) sure(name string) {
 	delete(a.unsure, name)
 }
 
-// settle tells the service of a change, and asks it how the database stands where that
-// is not known.
+// settle asks the service how a database stands where that is not known, and tells it of
+// a change. One that rests is told that its host is there, which may have missed one.
 func (a *attendance) settle(ctx context.Context, h data, again func(context.Context, host.Instructions) error, name string, unsure bool) error {
 	within, cancel := context.WithTimeout(ctx, wakeWithin)
 	defer cancel()
-	err := a.control.Wake(within, name)
-	if err != nil && !errors.Is(err, control.ErrNotRegistered) {
+	if !unsure {
+		err := a.control.Wake(within, name)
+		if errors.Is(err, control.ErrNotRegistered) {
+			a.doubt(name)
+			return nil
+		}
 		return err
-	}
-	if err == nil && !unsure {
-		return nil
 	}
 	i, known := h.Instructions()[name]
 	if !known {
@@ -214,6 +212,9 @@ func (a *attendance) settle(ctx context.Context, h data, again func(context.Cont
 		return nil
 	}
 	standing, err := a.control.Standing(within, name, a.name, i.Database.Path)
+	if err == nil && standing == control.Resting {
+		err = a.control.Wake(within, name)
+	}
 	if err != nil {
 		return err
 	}
@@ -241,7 +242,7 @@ func (a *attendance) heed(ctx context.Context, h data, again func(context.Contex
 		log.Info("paused meanwhile")
 		h.Hold(i.Database.Name)
 		return h.StopSync(ctx, i.Database.Name)
-	case control.Expected:
+	case control.Expected, control.Resting:
 	}
 	return nil
 }
@@ -282,8 +283,8 @@ func (a *attendance) noted(answers bool, h data) {
 	default:
 		a.log.Info("temporal is back", "away_ms", a.now().Sub(a.away).Milliseconds())
 		a.away = time.Time{}
-		for _, name := range slices.Collect(maps.Keys(h.Instructions())) {
-			a.unsure[name], a.stirred[name] = true, true
+		for name := range h.Instructions() {
+			a.unsure[name] = true
 		}
 		a.poke()
 	}

@@ -94,7 +94,7 @@ func attributesReady(ctx context.Context, c client.Client) error {
 		}
 	}
 	for name := range SearchAttributes {
-		query := &workflowservice.CountWorkflowExecutionsRequest{Namespace: Namespace, Query: name + " = 'none'"}
+		query := &workflowservice.CountWorkflowExecutionsRequest{Namespace: Namespace, Query: name + " IS NULL"}
 		if _, err := c.CountWorkflow(ctx, query); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ var SearchAttributes = map[string]enums.IndexedValueType{
 	"HoldfastPhase":    enums.INDEXED_VALUE_TYPE_KEYWORD,
 	"HoldfastHost":     enums.INDEXED_VALUE_TYPE_KEYWORD,
 	"HoldfastDatabase": enums.INDEXED_VALUE_TYPE_KEYWORD,
+	"HoldfastProven":   enums.INDEXED_VALUE_TYPE_DATETIME,
 }
 
 // Options say where the server listens and where its files are.

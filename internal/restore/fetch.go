@@ -45,6 +45,7 @@ type block struct {
 	data           []byte
 	buffer         *[]byte // of buffers, where data is; nil for a small block
 	err            error
+	held           bool // it has its place in memory
 	done           chan struct{}
 }
 
@@ -92,7 +93,7 @@ func (f *fetcher) want(o replica.Object, from, to int64) {
 func (f *fetcher) run(ctx context.Context, blocks []*block) {
 	for i, b := range blocks {
 		err := f.room.Acquire(ctx, b.takes())
-		if err == nil {
+		if b.held = err == nil; b.held {
 			err = f.slots.Acquire(ctx, 1)
 		}
 		if err != nil {
@@ -233,7 +234,9 @@ func (b *fetched) Read(p []byte) (int, error) {
 
 // drop gives the first block's memory back.
 func (b *fetched) drop() {
-	b.fetcher.room.Release(b.blocks[0].takes())
+	if first := b.blocks[0]; first.held {
+		b.fetcher.room.Release(first.takes())
+	}
 	b.blocks[0].release()
 	b.blocks, b.begun, b.left = b.blocks[1:], false, nil
 }

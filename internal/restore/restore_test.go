@@ -252,6 +252,26 @@ func TestRunEndsWhenItsContextDoes(t *testing.T) {
 	}
 }
 
+// TestACancelledRestoreGivesUpWhatWasNotAsked cancels while most of a large object waits
+// for its place in memory.
+func TestACancelledRestoreGivesUpWhatWasNotAsked(t *testing.T) {
+	h := newHistory(t, 4096)
+	state := make([]byte, 4096*6000)
+	for i := range state { // does not compress
+		state[i] = byte(uint64(i) * 0x9e3779b97f4a7c15 >> 40)
+	}
+	copy(state, header(4096, 6000))
+	h.ship(state, true)
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := restore.Run(ctx, h.replica, restore.Options{Output: filepath.Join(dir, "out.db"), Progress: func(restore.Progress) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	assertFiles(t, dir)
+}
+
 func cancelAt(p restore.Progress, objects int, cancel func()) {
 	if p.Objects == objects {
 		cancel()

@@ -87,6 +87,9 @@ func (c *Control) FollowRestore(ctx context.Context, id string, tell func(Restor
 	for started := time.Now(); ; {
 		select {
 		case err := <-ended:
+			if ctx.Err() != nil { // which the service calls by various names
+				return workflows.Restored{}, ctx.Err()
+			}
 			return res, restoreError(err)
 		case <-ctx.Done():
 			return workflows.Restored{}, ctx.Err()

@@ -8,6 +8,8 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+
+	"github.com/holdfast-db/holdfast/workflows"
 )
 
 // Standing is what a host has to know of one of its databases after the service was away.
@@ -19,6 +21,7 @@ const (
 	Stopped                  // it was stopped, or ended otherwise
 	Moved                    // it is another host's, or another file's, by now
 	Paused                   // it is registered, and paused
+	Resting                  // it is registered, and idle: no window comes unless somebody asks for one
 	Expected                 // it is registered, and windows of it will come
 )
 
@@ -44,6 +47,8 @@ func (c *Control) Standing(ctx context.Context, name, host, path string) (Standi
 		return Expected, err
 	case status.Paused:
 		return Paused, nil
+	case status.Phase == workflows.Idle:
+		return Resting, nil
 	}
 	return Expected, nil
 }
