@@ -43,7 +43,7 @@ type attendance struct {
 	tried   bool            // a first connection has failed
 	control service         // nil before there is a connection
 	away    time.Time       // since when nobody answers; zero while somebody does
-	unsure  map[string]bool // databases that are to be asked about
+	unsure  map[string]bool // databases that are to be asked about, and whether nobody decides for them until then
 	stirred map[string]bool // databases whose change is to be told of
 	poked   chan struct{}
 }
@@ -107,7 +107,7 @@ func (a *attendance) connected(s service, databases []string) {
 	a.mu.Lock()
 	a.control = s
 	for _, name := range databases {
-		a.unsure[name] = true
+		a.unsure[name] = a.tried // else the service has them, most likely
 	}
 	a.mu.Unlock()
 	a.poke()
@@ -170,7 +170,8 @@ func (a *attendance) next() (name string, unsure bool) {
 	}
 	for name := range a.stirred { // in no order, so that hosts that start together do not agree
 		delete(a.stirred, name)
-		return name, a.unsure[name]
+		_, unsure = a.unsure[name]
+		return name, unsure
 	}
 	for name := range a.unsure {
 		return name, true
