@@ -137,34 +137,37 @@ func created(files []File) (states []Point) {
 // that was asked for, and last not the answer. Where it was merged with what comes after
 // it, and all that the merge was made of is gone, it was removed on purpose.
 func checkNext(files []File, last ltx.TXID) error {
-	further := false
-	var next File // the smallest that has last+1
+	further, merged := false, false
 	for _, f := range files {
 		further = further || f.Max > last
-		// One with all pages begins another page size, or says nothing of last+1.
-		follows := !f.Complete() && f.covers(last+1) || f.Complete() && f.Max == last+1
-		if follows && (next.Max == 0 || f.Max-f.Min < next.Max-next.Min) {
-			next = f
+		switch {
+		case f.Complete() && f.Max == last+1: // another page size begins with it
+			return nil
+		case f.Complete() || !f.covers(last+1): // one with all pages says nothing of what is before its end
+		case alone(files, f):
+			return nil
+		default:
+			merged = true
 		}
 	}
 	if !further {
 		return nil
 	}
 	missing := nextAfter(files, last) - 1
-	if next.Max != 0 && next.Complete() {
-		return nil
-	}
-	if next.Max != 0 {
-		head := newest(files, func(f File) bool { return f.Level == 0 }) // never removed
-		part := func(f File) bool {
-			return (f != head || f.Max != next.Max) && f.Level < next.Level && next.Min <= f.Min && f.Max <= next.Max && f.Max-f.Min < next.Max-next.Min
-		}
-		if !slices.ContainsFunc(files, part) {
-			return nil
-		}
+	if merged {
 		missing = last + 1
 	}
 	return fmt.Errorf("%w; one of them may be of before that time", &GapError{Min: last + 1, Max: missing, Target: missing})
+}
+
+// alone tells whether nothing is left of what merge was made of, but for the newest file
+// of level 0, which is never removed.
+func alone(files []File, merge File) bool {
+	head := newest(files, func(f File) bool { return f.Level == 0 }).Max
+	return !slices.ContainsFunc(files, func(f File) bool {
+		kept := f.Level == 0 && f.Max == head && f.Max == merge.Max
+		return !kept && f.Level < merge.Level && merge.Min <= f.Min && f.Max <= merge.Max && f.Max-f.Min < merge.Max-merge.Min
+	})
 }
 
 // noSnapshot says from where on states can be restored.
