@@ -173,7 +173,7 @@ func Retention(files []File, p Policy, pins []File, now time.Time) (removals []R
 		return f == head || f == begin || fresh(f) || slices.Contains(pins, f)
 	}
 	left := slices.Clone(files)
-	holds := holding(files, fresh)
+	holds := holding(files, func(f File) bool { return f == head || fresh(f) })
 	for level := SnapshotLevel; level >= 0; level-- {
 		instead := substitutes(left, level, p, now, holds)
 		left = slices.DeleteFunc(left, func(f File) bool {
@@ -216,19 +216,19 @@ func substitutes(files []File, level int, p Policy, now time.Time, holds func(Fi
 	}
 }
 
-// holding returns a function that tells whether f has the content of a file that is
-// fresh: what f was made of stays whole then.
-func holding(files []File, fresh func(File) bool) func(f File) bool {
-	var young []ltx.TXID
+// holding returns a function that tells whether f has the content of a file that stays:
+// what f was made of stays whole then, as what is left of it alone would look like a loss.
+func holding(files []File, stays func(File) bool) func(f File) bool {
+	var staying []ltx.TXID
 	for _, f := range files {
-		if fresh(f) {
-			young = append(young, f.Max)
+		if stays(f) {
+			staying = append(staying, f.Max)
 		}
 	}
-	slices.Sort(young)
+	slices.Sort(staying)
 	return func(f File) bool {
-		n, _ := slices.BinarySearch(young, f.Min)
-		return n < len(young) && young[n] <= f.Max
+		n, _ := slices.BinarySearch(staying, f.Min)
+		return n < len(staying) && staying[n] <= f.Max
 	}
 }
 
