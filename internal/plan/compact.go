@@ -158,7 +158,7 @@ type Removal struct {
 //
 // A file goes when another has its content and it is older than its level is kept, or
 // when it only leads to states before the window. Never the newest file of level 0,
-// which says where its writer goes on; never one of pins, of a restore under way;
+// which says where its writer goes on, nor what it was merged with; never one of pins, of a restore under way;
 // never the newest file with all pages. Nor one of level 0 that the store took less than
 // Level0 ago, whatever its writer's clock said then: a writer that was away for a while
 // looks for the head from its own newest file on.
