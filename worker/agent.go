@@ -43,11 +43,9 @@ type agent struct {
 	record  *discover.Record
 	counted func(found, refused int) // told after each look
 
-	registered chan []config.Database // from the registration
-	released   chan []release         // that have been tried
+	released chan []release // that have been tried
 
 	found     map[string]discover.Found // at the last look, by path
-	asked     map[string]discover.Found // to be registered, by path
 	missing   map[string]time.Time      // since when
 	said      map[string]saying
 	round     int // of looks at everything
@@ -77,7 +75,7 @@ func registering(logger *slog.Logger, s settings, c *control.Connection, h *host
 	return func(ctx context.Context) {
 		a := newAgent(logger, s, h.Recognise, r, steering, w)
 		a.counted = m.Discovered
-		r.registered = a.tell(ctx)
+		r.more = true
 		a.ended.Go(func() { r.run(ctx) })
 		a.run(ctx)
 	}
@@ -94,20 +92,15 @@ func newAgent(logger *slog.Logger, s settings, recognise func(string) error, w w
 	scanner.Enter = watching.Enter
 	return &agent{
 		settings: s, log: logger, wishes: w, control: c, record: record, scanner: scanner, watch: watching,
-		counted:    func(int, int) {},
-		registered: make(chan []config.Database, handedOver), released: make(chan []release),
-		found: map[string]discover.Found{}, asked: map[string]discover.Found{},
+		counted:  func(int, int) {},
+		released: make(chan []release), found: map[string]discover.Found{},
 		missing: map[string]time.Time{}, said: map[string]saying{},
 	}
 }
 
-// handedOver is how many rounds of registrations may wait for the agent.
-const handedOver = 16
-
 // run looks through the directories until ctx ends.
 func (a *agent) run(ctx context.Context) {
 	defer a.watch.Close()
-	defer a.keepAll()
 	rescan := time.NewTicker(a.Discovery.Rescan)
 	defer rescan.Stop()
 	defer a.ended.Wait()
@@ -118,8 +111,6 @@ func (a *agent) run(ctx context.Context) {
 			a.scan(ctx)
 		case <-a.watch.Changed():
 			a.look(ctx)
-		case done := <-a.registered:
-			a.keep(done)
 		case tried := <-a.released:
 			a.settleReleases(tried)
 		}
@@ -161,14 +152,8 @@ func (a *agent) scan(ctx context.Context) {
 		a.say("watch", slog.LevelWarn, "directories not watched, only looked through from time to time", telemetry.Error, err.Error())
 	}
 	a.scanner.News() // or not: it is settled all the same
-	before := a.found
 	a.settle()
 	a.releaseMissing(ctx)
-	for path := range a.asked {
-		if _, lately := before[path]; !lately && !a.here(path) {
-			delete(a.asked, path)
-		}
-	}
 	for key, s := range a.said {
 		if s.round < a.round-1 {
 			delete(a.said, key)
@@ -197,9 +182,16 @@ func (a *agent) settle() {
 		return a.Discovered(a.Directories[f.Entry], f.Rel)
 	})
 	a.found = make(map[string]discover.Found, len(all))
+	var fresh []config.Database
 	for _, f := range all {
 		a.found[f.Path] = f
-		a.meet(f, before[f.Path].Database)
+		if a.meet(f, before[f.Path].Database) {
+			fresh = append(fresh, f.Database)
+		}
+	}
+	a.save() // before anything is registered
+	for _, db := range fresh {
+		a.wishes.want(db)
 	}
 	for path := range before {
 		if !a.here(path) {
@@ -209,29 +201,24 @@ func (a *agent) settle() {
 	refused = append(refused, a.scanner.Refused()...)
 	a.complain(refused)
 	a.counted(len(a.found), len(refused))
-	a.save()
 }
 
-// meet has f registered where it was not there before.
-func (a *agent) meet(f discover.Found, before config.Database) {
-	e, known := a.record.Entry(f.Path)
-	if known && e.Name == f.Name {
-		a.record.Put(f) // where it was seen last
+// meet puts f on record and tells whether it is to be registered, as it was not there
+// before. A name that is on record for a file that is gone stays so until that is
+// released.
+func (a *agent) meet(f discover.Found, before config.Database) bool {
+	_, known := a.record.Entry(f.Path)
+	if holder := a.record.Held()[f.Name]; holder == "" || holder == f.Path {
+		a.record.Put(f)
 	}
 	delete(a.missing, f.Path)
 	if before == f.Database {
-		return
+		return false
 	}
 	if !known {
 		a.log.Info("discovered", telemetry.Database, f.Name, telemetry.Path, f.Path, telemetry.Replica, f.Replica)
 	}
-	a.ask(f)
-}
-
-// ask has f registered.
-func (a *agent) ask(f discover.Found) {
-	a.asked[f.Path] = f
-	a.wishes.want(f.Database)
+	return true
 }
 
 // taken is what files may not have: the listed databases are left to their list, also
@@ -267,45 +254,6 @@ func (a *agent) say(key string, level slog.Level, message string, args ...any) {
 	if last != text {
 		a.log.Log(context.Background(), level, message, args...)
 	}
-}
-
-// tell is for the registration: it hands over what is registered until ctx ends.
-func (a *agent) tell(ctx context.Context) func([]config.Database) {
-	return func(done []config.Database) {
-		select {
-		case a.registered <- done:
-			return
-		default: // the agent is long about something
-		}
-		select {
-		case a.registered <- done:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// keepAll writes down what was handed over and not looked at when the agent ends: what
-// is not on record is not missed by the next one.
-func (a *agent) keepAll() {
-	for {
-		select {
-		case done := <-a.registered:
-			a.keep(done)
-		default:
-			return
-		}
-	}
-}
-
-// keep writes down databases that are registered, also those whose file is gone again.
-func (a *agent) keep(done []config.Database) {
-	for _, db := range done {
-		if f, ok := a.asked[db.Path]; ok && f.Database == db {
-			a.record.Put(f)
-			delete(a.asked, db.Path)
-		}
-	}
-	a.save()
 }
 
 func (a *agent) save() {

@@ -28,7 +28,8 @@ type desk struct {
 	dir  string
 	logs strings.Builder
 
-	notify *watch.Watcher
+	notify  *watch.Watcher
+	wanting func(config.Database)
 
 	mu       sync.Mutex
 	wanted   []string // names, in the order in which they were asked for
@@ -43,6 +44,9 @@ func (d *desk) want(db config.Database) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.wanted = append(d.wanted, db.Name)
+	if d.wanting != nil {
+		d.wanting(db)
+	}
 	if _, ok := d.status[db.Name]; !ok {
 		d.status[db.Name] = control.Status{Answering: true, Status: workflows.Status{Name: db.Name, Host: "web-1", Path: db.Path, Replica: db.Replica}}
 	}
@@ -115,17 +119,6 @@ func (d *desk) must(err error) {
 	}
 }
 
-// register has all that was found registered.
-func (d *desk) register() {
-	d.t.Helper()
-	d.scan(d.t.Context())
-	var done []config.Database
-	for _, f := range d.found {
-		done = append(done, f.Database)
-	}
-	d.keep(done)
-}
-
 // rescan looks at everything and waits for the releases that come of it.
 func (d *desk) rescan() {
 	d.t.Helper()
@@ -154,7 +147,7 @@ func TestFoundDatabasesAreRegisteredOnce(t *testing.T) {
 	d := newDesk(t)
 	found, refused := 0, 0
 	d.counted = func(f, r int) { found, refused = f, r }
-	d.register()
+	d.rescan()
 	d.write("A.db")
 	d.write("new.db")
 	d.rescan()
@@ -171,39 +164,48 @@ func TestFoundDatabasesAreRegisteredOnce(t *testing.T) {
 	d.settle(d.settings) // the next process
 	d.rescan()
 	d.mustHave("wanted by the next process", d.names(), "web-1/a", "web-1/eu/b", "web-1/new")
-	d.mustSay("INFO  discovered db=", 4) // web-1/new was not registered
+	d.mustSay("INFO  discovered db=", 3)
 }
 
 func TestWhatVanishesBeforeItIsRegisteredIsGivenUp(t *testing.T) {
 	d := newDesk(t)
-	d.scan(t.Context())
+	d.rescan()
 	path := filepath.Join(d.dir, "a.db")
-	f := d.found[path]
 	d.must(os.Remove(path))
+	d.answer = control.ErrNotRegistered
 	d.rescan()
 	d.mustHave("dropped", d.dropped, path)
 	d.mustHave("stopped", d.stopped)
-	d.keep([]config.Database{f.Database}) // it was under way
-	d.rescan()
-	d.mustHave("stopped", d.stopped, "web-1/a")
+	d.mustHave("on record", d.record.Paths(), d.dir+"/eu/b.db")
 	d.write("a.db")
 	d.rescan()
 	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b", "web-1/a")
-	d.must(os.RemoveAll(d.dir + "/eu"))
-	d.must(os.Remove(path))
-	for range 3 {
-		d.rescan()
-	}
-	if len(d.asked) != 0 {
-		t.Errorf("%d are waited for though they are gone", len(d.asked))
-	}
+	d.mustSay("INFO  discovered db=web-1/a", 2)
+}
+
+// TestANameIsFreeOnlyAfterItsRelease has a file that comes to the name of one that is
+// gone. It is wanted at once, so that the refusal is logged; the record is not its own
+// before the other one is released.
+func TestANameIsFreeOnlyAfterItsRelease(t *testing.T) {
+	d := newDesk(t)
+	d.rescan()
+	d.Discovery.Grace = time.Hour
+	d.must(os.Rename(d.dir+"/a.db", d.dir+"/A.db"))
+	d.rescan()
+	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b", "web-1/a")
+	d.mustHave("on record", d.record.Paths(), d.dir+"/a.db", d.dir+"/eu/b.db")
+	d.Discovery.Grace = 0
+	d.rescan()
+	d.mustHave("stopped", d.stopped, "web-1/a")
+	d.rescan()
+	d.mustHave("on record", d.record.Paths(), d.dir+"/A.db", d.dir+"/eu/b.db")
 }
 
 func TestListedDatabasesAreLeftToTheList(t *testing.T) {
 	d := newDesk(t)
 	d.Databases = []config.Database{{Path: filepath.Join(t.TempDir(), "link.db"), Name: "shop"}}
 	d.must(os.Symlink(filepath.Join(d.dir, "a.db"), d.Databases[0].Path))
-	d.register()
+	d.rescan()
 	d.mustHave("wanted", d.names(), "web-1/eu/b")
 }
 
@@ -226,11 +228,20 @@ func TestTheAgentLooksWhenSomethingChanges(t *testing.T) {
 	d.await(func() bool { return slices.Contains(d.names(), "web-1/us/west/c") })
 	d.must(os.Rename(d.write("us/d.tmp"), filepath.Join(d.dir, "us/d.db")))
 	d.await(func() bool { return slices.Contains(d.names(), "web-1/us/d") })
-	d.tell(ctx)([]config.Database{{Path: filepath.Join(d.dir, "a.db"), Name: "web-1/a", Replica: "file:///r/web-1/a"}})
-	d.await(func() bool {
+}
+
+// TestNothingIsRegisteredBeforeItIsOnRecord looks into the record whenever a database
+// is wanted.
+func TestNothingIsRegisteredBeforeItIsOnRecord(t *testing.T) {
+	d := newDesk(t)
+	d.wanting = func(db config.Database) {
 		r, err := discover.LoadRecord(filepath.Join(d.processDir, "discovered.json"))
-		return err == nil && len(r.Paths()) == 1
-	})
+		if e, ok := r.Entry(db.Path); err != nil || !ok || e.Name != db.Name {
+			t.Errorf("%s is not on record: %+v, %v", db.Name, e, err)
+		}
+	}
+	d.rescan()
+	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b")
 }
 
 func (d *desk) await(ok func() bool) {

@@ -41,10 +41,7 @@ type registration struct {
 	registrar func(context.Context) (registrar, error)
 	news      chan struct{} // holds one element when more is wanted
 
-	// registered, if not nil, is told what a round has registered. More may be wanted
-	// then, until the end.
-	registered func([]config.Database)
-
+	more    bool              // may be wanted until the end
 	counted func(refused int) // told after each round
 
 	mu     sync.Mutex
@@ -99,7 +96,7 @@ func (r *registration) run(ctx context.Context) {
 		due, next := r.due(time.Now())
 		if len(due) > 0 {
 			r.round(ctx, due)
-		} else if next.IsZero() && r.registered == nil {
+		} else if next.IsZero() && !r.more {
 			return
 		}
 		if !r.pause(ctx, len(due), next) {
@@ -129,65 +126,60 @@ func (r *registration) pause(ctx context.Context, done int, next time.Time) bool
 
 // due returns databases whose time has come, or when that of the next one comes; zero
 // when none is left.
-func (r *registration) due(now time.Time) (due []config.Database, next time.Time) {
+func (r *registration) due(now time.Time) (due []*wish, next time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.wanted {
 		switch {
 		case !w.due.After(now):
-			due = append(due, w.Database)
+			due = append(due, w)
 		case next.IsZero() || w.due.Before(next):
 			next = w.due
 		}
 	}
-	slices.SortFunc(due, func(a, b config.Database) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(due, func(a, b *wish) int { return strings.Compare(a.Name, b.Name) })
 	return due[:min(len(due), roundSize)], next
 }
 
-// round tries each of the databases once.
-func (r *registration) round(ctx context.Context, databases []config.Database) {
+// round tries to fulfil each of the wishes once.
+func (r *registration) round(ctx context.Context, due []*wish) {
 	registrar, err := r.registrar(ctx)
 	if err != nil {
 		r.refused(ctx, "", err)
-		r.settle(databases, nil)
+		r.settle(due, nil)
 		return
 	}
-	errs := make([]error, len(databases))
+	errs := make([]error, len(due))
 	slots := make(chan struct{}, atOnce)
 	var ended sync.WaitGroup
-	for i, db := range databases {
+	for i, w := range due {
 		slots <- struct{}{}
 		ended.Go(func() {
-			errs[i] = r.one(ctx, registrar, db)
+			errs[i] = r.one(ctx, registrar, w.Database)
 			<-slots
 		})
 	}
 	ended.Wait()
-	for i, db := range databases {
+	for i, w := range due {
 		if errs[i] != nil {
-			r.refused(ctx, db.Name, errs[i])
+			r.refused(ctx, w.Name, errs[i])
 		}
 	}
-	r.settle(databases, errs)
+	r.settle(due, errs)
 }
 
-// settle keeps what was refused for later; without errs, all of it.
-func (r *registration) settle(databases []config.Database, errs []error) {
-	var done []config.Database
+// settle keeps what was refused for later; without errs, all of it. What was wanted
+// anew meanwhile is wanted still: its registration may have come to its end.
+func (r *registration) settle(tried []*wish, errs []error) {
 	r.mu.Lock()
-	for i, db := range databases {
-		w := r.wanted[db.Path]
-		mine := w != nil && w.Database == db // else dropped, or wanted otherwise by now
-		switch failed := errs == nil || errs[i] != nil; {
-		case failed && mine:
+	for i, w := range tried {
+		if errs == nil || errs[i] != nil {
 			w.due, w.wait, w.refused = time.Now().Add(w.wait), min(2*w.wait, r.Backoff.Cap), errs != nil
-		case failed:
-		default:
-			done = append(done, db)
-			delete(r.said, db.Name)
-			if mine {
-				delete(r.wanted, db.Path)
-			}
+			continue
+		}
+		delete(r.said, w.Name)
+		if r.wanted[w.Path] == w {
+			delete(r.wanted, w.Path)
 		}
 	}
 	refused := 0
@@ -198,9 +190,6 @@ func (r *registration) settle(databases []config.Database, errs []error) {
 	}
 	r.mu.Unlock()
 	r.counted(refused)
-	if r.registered != nil && len(done) > 0 {
-		r.registered(done)
-	}
 }
 
 func (r *registration) one(ctx context.Context, registrar registrar, db config.Database) error {

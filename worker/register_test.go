@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,46 +121,45 @@ func TestNothingIsRefusedWhileTheServiceIsAway(t *testing.T) {
 	}
 }
 
+// running runs r, of which more may be wanted, until the test is over.
+func running(t *testing.T, r *registration) (ended <-chan struct{}) {
+	t.Helper()
+	r.more = true
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { r.run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return done
+}
+
 // TestWhatIsWantedLaterDoesNotWait wants a database while another one backs off for an
-// hour, and gives that one up.
+// hour, and gives one up that is refused.
 func TestWhatIsWantedLaterDoesNotWait(t *testing.T) {
 	var logs strings.Builder
 	o, r := newOffice(t, &logs, db("a"))
 	r.wanted["/srv/a.db"].due = time.Now().Add(time.Hour)
-	done := make(chan []config.Database)
-	r.registered = func(d []config.Database) { done <- d }
-	ctx, cancel := context.WithCancel(t.Context())
-	var ended sync.WaitGroup
-	ended.Go(func() { r.run(ctx) })
-	defer ended.Wait()
-	defer cancel()
-	r.want(db("b"))
-	if got := <-done; !slices.Equal(got, []config.Database{db("b")}) || o.times("a") != 0 {
-		t.Errorf("registered %v, and asked for a %d times", got, o.times("a"))
-	}
+	running(t, r)
 	o.set("c", errors.New("no"))
+	r.want(db("b"))
 	r.want(db("c"))
-	eventually(t, func() bool { return o.times("c") > 1 })
+	eventually(t, func() bool { return o.times("b") == 1 && o.times("c") > 1 })
 	r.drop("/srv/c.db")
 	r.want(db("d"))
-	<-done
-	n := o.times("c")
+	eventually(t, func() bool { return o.times("d") == 1 }) // so a round with c is over
 	r.want(db("e"))
-	<-done
+	eventually(t, func() bool { return o.times("e") == 1 })
+	n := o.times("c")
 	time.Sleep(3 * r.Backoff.Cap)
-	if o.times("c") > n {
-		t.Error("what was given up is tried again")
+	if o.times("c") > n || o.times("a") > 0 {
+		t.Errorf("c, given up, was asked for %d times more; a, which backs off, %d times", o.times("c")-n, o.times("a"))
 	}
 }
 
 // TestRegistrationGoesOnWhileMoreMayBeWanted has nothing left to do in between.
 func TestRegistrationGoesOnWhileMoreMayBeWanted(t *testing.T) {
 	var logs strings.Builder
-	_, r := newOffice(t, &logs)
-	done, ended := make(chan []config.Database), make(chan struct{})
-	r.registered = func(d []config.Database) { done <- d }
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { r.run(ctx); close(ended) }()
+	o, r := newOffice(t, &logs)
+	ended := running(t, r)
 	for _, name := range []string{"a", "b"} {
 		select {
 		case <-ended:
@@ -169,12 +167,8 @@ func TestRegistrationGoesOnWhileMoreMayBeWanted(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 		r.want(db(name))
-		if got := <-done; len(got) != 1 || got[0] != db(name) {
-			t.Errorf("registered %v, want %s", got, name)
-		}
+		eventually(t, func() bool { return o.times(name) == 1 })
 	}
-	cancel()
-	<-ended
 }
 
 // TestAnOldRefusalIsLoggedAnew when it comes after something else: the end of the wish,
@@ -185,7 +179,8 @@ func TestAnOldRefusalIsLoggedAnew(t *testing.T) {
 	round := func(refusal error) {
 		o.set("a", refusal)
 		r.want(db("a"))
-		r.round(t.Context(), []config.Database{db("a")})
+		due, _ := r.due(time.Now())
+		r.round(t.Context(), due)
 	}
 	no := errors.New("its file is missing")
 	for _, row := range []struct {
@@ -202,6 +197,19 @@ func TestAnOldRefusalIsLoggedAnew(t *testing.T) {
 		if n := strings.Count(logs.String(), no.Error()); n != row.want {
 			t.Errorf("%s: %d lines, want %d", row.name, n, row.want)
 		}
+	}
+}
+
+// TestWhatIsWantedAnewMeanwhileIsWantedStill wants a database again while its
+// registration is under way.
+func TestWhatIsWantedAnewMeanwhileIsWantedStill(t *testing.T) {
+	var logs strings.Builder
+	_, r := newOffice(t, &logs, db("a"))
+	due, _ := r.due(time.Now())
+	r.want(db("a"))
+	r.settle(due, []error{nil})
+	if again, _ := r.due(time.Now()); len(again) != 1 {
+		t.Errorf("%d are due, want it once more", len(again))
 	}
 }
 

@@ -149,10 +149,12 @@ func (a *agent) settleReleases(tried []release) {
 			a.record.Forget(r.path)
 			delete(a.missing, r.path)
 			if f, here := a.found[r.path]; here {
-				a.ask(f)
+				a.record.Put(f)
+				a.save()
+				a.wishes.want(f.Database)
 			}
 		}
-		if r.err != nil {
+		if r.err != nil && !errors.Is(r.err, control.ErrNotRegistered) {
 			a.say("release "+r.path, slog.LevelWarn, "not released, though its file is gone", telemetry.Database, r.entry.Name,
 				telemetry.Path, r.path, telemetry.Reason, r.err.Error())
 		}

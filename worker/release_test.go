@@ -42,7 +42,7 @@ func TestReleases(t *testing.T) {
 		{name: "none of which nobody answers", do: func(d *desk) { remove(d); d.change(func(s *control.Status) { s.Answering = false }) }, kept: true,
 			says: "no worker answers"},
 		{name: "none while the service is away", do: func(d *desk) { remove(d); d.answer = errors.New("unavailable") }, kept: true, says: "unavailable"},
-		{name: "none that somebody has stopped", do: func(d *desk) { remove(d); d.answer = control.ErrNotRegistered }, says: "not registered"},
+		{name: "none that somebody has stopped", do: func(d *desk) { remove(d); d.answer = control.ErrNotRegistered }},
 		{name: "none of a directory that is not configured any more", kept: true, do: func(d *desk) {
 			remove(d)
 			s := d.settings
@@ -60,7 +60,7 @@ func TestReleases(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			d := newDesk(t)
-			d.register()
+			d.rescan()
 			row.do(d)
 			d.rescan()
 			d.rescan()
@@ -73,6 +73,8 @@ func TestReleases(t *testing.T) {
 			}
 			if row.says != "" {
 				d.mustSay(row.says, 1)
+			} else {
+				d.mustSay("WARN", 0)
 			}
 		})
 	}
@@ -87,7 +89,7 @@ func (d *desk) change(f func(*control.Status)) {
 
 func TestAStopThatFailsIsTriedAgain(t *testing.T) {
 	d := newDesk(t)
-	d.register()
+	d.rescan()
 	d.must(os.Remove(d.dir + "/a.db"))
 	d.refusing = control.ErrNoAnswer
 	d.rescan()
@@ -104,7 +106,7 @@ func TestAStopThatFailsIsTriedAgain(t *testing.T) {
 // TestAGraceBeginsAnewWhenTheFileWasBack removes a file twice.
 func TestAGraceBeginsAnewWhenTheFileWasBack(t *testing.T) {
 	d := newDesk(t)
-	d.register()
+	d.rescan()
 	d.Discovery.Grace = time.Hour
 	path := filepath.Join(d.dir, "a.db")
 	d.must(os.Remove(path))
@@ -125,7 +127,7 @@ func TestAGraceBeginsAnewWhenTheFileWasBack(t *testing.T) {
 // missed in it.
 func TestAGraceBeginsAnewWhenTheDiskWasAway(t *testing.T) {
 	d := newDesk(t)
-	d.register()
+	d.rescan()
 	d.Discovery.Grace = time.Hour
 	path := filepath.Join(d.dir, "a.db")
 	d.must(os.Remove(path))
@@ -143,7 +145,7 @@ func TestAGraceBeginsAnewWhenTheDiskWasAway(t *testing.T) {
 // once more, just before its workflow ends.
 func TestAFileThatComesBackDuringItsReleaseIsRegisteredAgain(t *testing.T) {
 	d := newDesk(t)
-	d.register()
+	d.rescan()
 	d.must(os.Remove(filepath.Join(d.dir, "a.db")))
 	d.scan(t.Context())
 	tried := <-d.released
@@ -152,12 +154,13 @@ func TestAFileThatComesBackDuringItsReleaseIsRegisteredAgain(t *testing.T) {
 	d.settleReleases(tried)
 	d.mustHave("stopped", d.stopped, "web-1/a")
 	d.mustHave("wanted", d.names(), "web-1/a", "web-1/eu/b", "web-1/a", "web-1/a")
+	d.mustHave("on record", d.record.Paths(), d.dir+"/a.db", d.dir+"/eu/b.db")
 }
 
 // TestAFileThatIsBackIsNotReleased looks again just before the workflow is ended.
 func TestAFileThatIsBackIsNotReleased(t *testing.T) {
 	d := newDesk(t)
-	d.register()
+	d.rescan()
 	path := filepath.Join(d.dir, "a.db")
 	e, _ := d.record.Entry(path)
 	r := release{path: path, entry: e, dir: d.Directories[0]}
@@ -169,7 +172,7 @@ func TestAFileThatIsBackIsNotReleased(t *testing.T) {
 // TestTheNextProcessReleases what was gone before it began.
 func TestTheNextProcessReleases(t *testing.T) {
 	d := newDesk(t)
-	d.register()
+	d.rescan()
 	d.must(os.Remove(filepath.Join(d.dir, "a.db")))
 	d.settle(d.settings)
 	d.rescan()
