@@ -7,7 +7,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/pierrec/lz4/v4"
@@ -19,18 +18,6 @@ type Batch struct {
 	Pages []uint32 // their numbers
 	Data  []byte   // of one after the other; it begins at a multiple of Alignment in memory
 	End   int64    // offset in the object of what follows; 0 if that is not known
-
-	parcel *parcel // nil when it cannot be kept
-}
-
-// Keep makes the batch valid until release is called, once. A batch that cannot be kept
-// has none.
-func (b Batch) Keep() (release func()) {
-	if b.parcel == nil {
-		return nil
-	}
-	b.parcel.users.Add(1)
-	return b.parcel.leave
 }
 
 // Alignment is what the disks' own way to memory asks for, in bytes.
@@ -40,9 +27,6 @@ const (
 	// batchBytes is about how many bytes of pages make a batch.
 	batchBytes = 1 << 20
 
-	// mostKept is how many batches may be kept without holding up the others.
-	mostKept = 4
-
 	// smallObject is up to what size an object, in bytes, is not worth other goroutines.
 	smallObject = 128 << 10
 )
@@ -51,8 +35,7 @@ const (
 const sizedHeader = ltx.PageHeaderSize + 4
 
 // Batches emits the object's pages as Pages does, many at once, and decompresses
-// them on all processors meanwhile. A batch is valid until emit returns, or for as long as
-// it is kept. Nil says
+// them on all processors meanwhile. A batch is valid until emit returns. Nil says
 // that all of them are proven. It takes the place of Next, not turns with it.
 func (r *Reader) Batches(emit func(Batch) error) error {
 	sized, err := r.sized()
@@ -92,26 +75,21 @@ func (r *Reader) Skip(last uint32, end int64) error {
 
 // unpackHere emits the pages of a small object.
 func (r *Reader) unpackHere(emit func(Batch) error) error {
+	p := parcels.Get().(*parcel)
+	defer parcels.Put(p)
 	for more := true; more; {
 		var err error
-		if more, err = r.unpackOne(emit); err != nil {
+		if more, err = r.readParcel(p); err != nil {
+			return err
+		}
+		if err := r.unpack(p); err != nil {
+			return err
+		}
+		if err := r.hand(p, emit); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (r *Reader) unpackOne(emit func(Batch) error) (more bool, err error) {
-	p := parcels.Get().(*parcel)
-	p.enter(func(p *parcel) { parcels.Put(p) })
-	defer p.leave()
-	if more, err = r.readParcel(p); err != nil {
-		return false, err
-	}
-	if err := r.unpack(p); err != nil {
-		return false, err
-	}
-	return more, r.hand(p, emit)
 }
 
 // unpackMeanwhile emits pages while others are read and decompressed.
@@ -122,11 +100,10 @@ func (r *Reader) unpackMeanwhile(emit func(Batch) error) error {
 		if err := <-p.done; err != nil {
 			return err
 		}
-		err := r.hand(p, emit)
-		p.leave()
-		if err != nil {
+		if err := r.hand(p, emit); err != nil {
 			return err
 		}
+		w.free <- p
 	}
 	return nil
 }
@@ -137,7 +114,6 @@ func (r *Reader) hand(p *parcel, emit func(Batch) error) error {
 		return nil
 	}
 	r.checksum = joinChecksums(r.checksum, p.checksum, p.hashed)
-	p.batch.parcel = p
 	return emit(p.batch)
 }
 
@@ -166,22 +142,6 @@ type parcel struct {
 
 	checksum uint64 // of the frames as the object's checksum sees them, with their pages decompressed
 	hashed   int    // bytes that it is of
-
-	users atomic.Int32  // whoever reads the object, and those who keep the batch
-	home  func(*parcel) // where it goes when there is none left
-}
-
-// enter gives p to its first user.
-func (p *parcel) enter(home func(*parcel)) {
-	p.home = home
-	p.users.Store(1)
-}
-
-// leave is said by each user, once.
-func (p *parcel) leave() {
-	if p.users.Add(-1) == 0 {
-		p.home(p)
-	}
 }
 
 // parcels are used again, as one object may be one of a thousand.
@@ -234,7 +194,7 @@ type unpacking struct {
 
 func startUnpacking(r *Reader) *unpacking {
 	workers := runtime.GOMAXPROCS(0)
-	count := 2*workers + mostKept + 2
+	count := 2*workers + 2
 	w := &unpacking{
 		ordered: make(chan *parcel, count), work: make(chan *parcel, count), free: make(chan *parcel, count),
 		quit: make(chan struct{}), ended: make(chan struct{}),
@@ -264,9 +224,6 @@ func (w *unpacking) stop() {
 	}
 }
 
-// takeBack is a parcel's way home. There is room for all of them.
-func (w *unpacking) takeBack(p *parcel) { w.free <- p }
-
 func (w *unpacking) unpack(r *Reader) {
 	for p := range w.work {
 		p.done <- r.unpack(p)
@@ -290,7 +247,6 @@ func (w *unpacking) read(r *Reader) {
 		var p *parcel
 		select {
 		case p = <-w.free:
-			p.enter(w.takeBack)
 		case <-w.quit:
 			return
 		}

@@ -18,12 +18,12 @@ func Direct(open func(path string) interface {
 	io.Closer
 }) (restore func()) {
 	was := openDirect
-	openDirect = func(path string) *direct { return newDirect(open(path)) }
+	openDirect = func(path string) direct { return direct{open(path)} }
 	return func() { openDirect = was }
 }
 
 func init() {
-	firstWait, blockBytes, aheadBytes, noteEvery = time.Millisecond, 1<<20, 4<<20, 1<<20
+	firstWait, blockBytes, aheadBytes, noteEvery = time.Millisecond, 1<<20, 5<<20, 1<<20
 	listEvery = 200 * time.Millisecond
 }
 

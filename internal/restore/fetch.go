@@ -81,12 +81,10 @@ func startFetching(ctx context.Context, r *replica.Replica, objects []replica.Ob
 	return f
 }
 
-// want adds a part of o, in blocks; at least one. An object that is not that large comes
-// in smaller ones, so that its first ones are used while its last ones are on their way.
+// want adds a part of o, in blocks; at least one.
 func (f *fetcher) want(o replica.Object, from, to int64) {
-	length := min(blockBytes, max(blockBytes/4, (to-from)/8))
-	for at := from; at < to || at == from; at += length {
-		f.blocks = append(f.blocks, &block{object: o, offset: at, length: min(length, to-at), done: make(chan struct{})})
+	for at := from; at < to || at == from; at += blockBytes {
+		f.blocks = append(f.blocks, &block{object: o, offset: at, length: min(blockBytes, to-at), done: make(chan struct{})})
 	}
 }
 
@@ -116,7 +114,7 @@ func (f *fetcher) run(ctx context.Context, blocks []*block) {
 var buffers = sync.Pool{New: func() any { b := make([]byte, blockBytes); return &b }}
 
 // large tells whether a block takes one of buffers.
-func (b *block) large() bool { return b.length > blockBytes/8 }
+func (b *block) large() bool { return b.length > blockBytes/2 }
 
 // takes is how much memory the block takes.
 func (b *block) takes() int64 {

@@ -27,8 +27,8 @@ type image struct {
 	present  pageSet // pages that the objects have given
 	hasher   digest.Hasher
 	flushed  flusher
-	direct   *direct // where large pieces go
-	kept     *note   // what an earlier restore has left in the file; nil for a new one
+	direct   direct // where large pieces go
+	kept     *note  // what an earlier restore has left in the file; nil for a new one
 }
 
 var zeros [ltx.MaxPageSize]byte
@@ -76,18 +76,16 @@ func (img *image) writeRun(b replica.Batch, first, count int) error {
 		return nil
 	}
 	size, at := int(img.pageSize), int64(b.Pages[first]-1)*int64(img.pageSize)
-	if err := img.writeAt(b, b.Data[first*size:(first+count)*size], at); err != nil {
+	if err := img.writeAt(b.Data[first*size:(first+count)*size], at); err != nil {
 		return fmt.Errorf("write %d pages from %d: %w", count, b.Pages[first], err)
 	}
 	return nil
 }
 
-// writeAt writes data, a part of b, to offset at. No piece is written twice, so that it
-// does not matter which one is written first.
-func (img *image) writeAt(b replica.Batch, data []byte, at int64) error {
+func (img *image) writeAt(data []byte, at int64) error {
 	if img.direct.takes(data, at) {
-		if release := b.Keep(); release != nil {
-			return img.direct.write(data, at, img.file, release)
+		if done, err := img.direct.write(data, at); done || err != nil {
+			return err
 		}
 	}
 	_, err := img.file.WriteAt(data, at)
@@ -105,9 +103,6 @@ func (img *image) path() string { return img.file.Name() }
 // is closed, so none may be left when the file gets the name under which it is
 // opened.
 func (img *image) finish(want digest.Digest) error {
-	if err := img.direct.close(); err != nil {
-		return err
-	}
 	if err := img.file.Truncate(img.size()); err != nil {
 		return fmt.Errorf("set the length to %d bytes: %w", img.size(), err)
 	}
@@ -120,7 +115,7 @@ func (img *image) finish(want digest.Digest) error {
 	if err := img.file.Sync(); err != nil {
 		return err
 	}
-	return img.file.Close()
+	return errors.Join(img.direct.close(), img.file.Close())
 }
 
 // discard removes the image, unless it has got another name.

@@ -96,7 +96,7 @@ func (o *output) inspect() error {
 func (o *output) createImage(opts Options, use func(note) bool) (*image, error) {
 	prefix := leftoverPrefix(o.path)
 	f, kept := takeLeftover(filepath.Dir(o.path), prefix, use)
-	img := &image{file: f, direct: newDirect(nil)}
+	img := &image{file: f}
 	if f != nil {
 		img.kept = &kept
 	} else {

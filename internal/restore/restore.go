@@ -265,7 +265,7 @@ func (a *applier) apply(ctx context.Context, body io.ReadCloser, o replica.Objec
 			return err
 		}
 		noted = b.End
-		return a.image.note(note{o.Key(), o.Size, a.txid, b.Pages[len(b.Pages)-1], b.End})
+		return note{o.Key(), o.Size, a.txid, b.Pages[len(b.Pages)-1], b.End}.write(a.image.file, a.image.size())
 	})
 	a.progress.Bytes = before + reader.Fetched()
 	return err

@@ -47,17 +47,14 @@ func (n note) leadsTo(chain []plan.File, want digest.Digest) bool {
 		n.TXID <= last.Max && n.Page > 0 && n.Offset > ltx.HeaderSize && n.Offset < n.Size
 }
 
-// note writes n behind the image, once all that it speaks of is written.
-func (img *image) note(n note) error {
-	if err := img.direct.wait(); err != nil {
-		return err
-	}
+// write writes n behind the image in f, which is size bytes long.
+func (n note) write(f io.WriterAt, size int64) error {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(n); err != nil {
 		return err
 	}
 	b.Write(make([]byte, noteLength-b.Len()))
-	_, err := img.file.WriteAt(b.Bytes(), img.size())
+	_, err := f.WriteAt(b.Bytes(), size)
 	return err
 }
 
