@@ -29,8 +29,7 @@ const (
 	ReplicaDamaged   = "ReplicaDamaged"
 	Internal         = "Internal"
 
-	OwnHost     = "OwnHost"     // a verification that another worker may make better
-	WorkerStops = "WorkerStops" // the work is begun anew by another
+	OwnHost = "OwnHost" // a verification that another worker may make better
 )
 
 // Types of errors that only restores have.

@@ -14,16 +14,11 @@ import (
 	"github.com/holdfast-db/holdfast/internal/maintain"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
-	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/telemetry"
 )
 
 // NameMaintain is the name under which Maintain is registered.
 const NameMaintain = "Maintain"
-
-// LeastLevel0 is how long each put is kept at least: twice the time after which a host
-// looks again whether the newest object is the one that it knows.
-const LeastLevel0 = 2 * ship.DefaultSilence
 
 // MaintainInput says what is to be maintained, and what is kept.
 type MaintainInput struct {
@@ -72,9 +67,9 @@ func (m Maintained) Plus(n Maintained) Maintained {
 }
 
 func (in MaintainInput) validate() error {
-	if level0, window := time.Duration(in.Level0), time.Duration(in.Window); level0 < LeastLevel0 || window < level0 {
+	if level0, window := time.Duration(in.Level0), time.Duration(in.Window); level0 < plan.LeastLevel0 || window < level0 {
 		return fmt.Errorf("%w: maintain %s: each put is to be kept for %v and the window is %v, want %v at least, and no less for the window; correct the retention settings",
-			blob.ErrConfig, in.Name, level0, window, LeastLevel0)
+			blob.ErrConfig, in.Name, level0, window, plan.LeastLevel0)
 	}
 	return nil
 }
@@ -96,7 +91,7 @@ func (in MaintainInput) targets() (targets []plan.Target) {
 // with what it has done so far.
 func (a *ReplicaActivities) Maintain(ctx context.Context, in MaintainInput) (MaintainResult, error) {
 	begun := time.Now()
-	work, stopped, end := untilStop(ctx)
+	work, end := withWorker(ctx)
 	defer end()
 	alive := keepAlive[Maintained](ctx)
 	defer alive.stop()
@@ -105,7 +100,7 @@ func (a *ReplicaActivities) Maintain(ctx context.Context, in MaintainInput) (Mai
 	case err == nil:
 	case ctx.Err() != nil:
 		return MaintainResult{}, ctx.Err()
-	case stopped():
+	case stopping(work):
 		res.Stopped = true
 	case !errors.Is(err, replica.ErrDamaged):
 		a.told(in.Name, res, err)
@@ -172,22 +167,6 @@ func look(ctx context.Context, source *replica.Replica, in MaintainInput, res *M
 	res.Left = len(plan.Retention(files, in.policy(), pins, now))
 	res.Next, _ = plan.NextRemoval(files, in.policy(), pins, now)
 	return nil
-}
-
-// errWorkerStops ends the work of a worker that stops.
-var errWorkerStops = errors.New("the worker stops")
-
-// untilStop returns a context that ends when the worker stops, too.
-func untilStop(ctx context.Context) (work context.Context, stopped func() bool, end func()) {
-	work, cancel := context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-activity.GetWorkerStopChannel(ctx):
-			cancel(errWorkerStops)
-		case <-work.Done():
-		}
-	}()
-	return work, func() bool { return errors.Is(context.Cause(work), errWorkerStops) }, func() { cancel(nil) }
 }
 
 // alive sends heartbeats with what was done so far, for as long as the work takes. One

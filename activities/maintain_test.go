@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/faulty"
 	"github.com/holdfast-db/holdfast/internal/blob/mem"
+	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
@@ -155,7 +156,7 @@ func TestMaintainSparesWhatIsBeingRestored(t *testing.T) {
 func TestMaintainRefusesToKeepTooLittle(t *testing.T) {
 	for _, change := range []func(*activities.MaintainInput){
 		func(in *activities.MaintainInput) { in.Window = 0 },
-		func(in *activities.MaintainInput) { in.Level0 = activities.Duration(activities.LeastLevel0 - 1) },
+		func(in *activities.MaintainInput) { in.Level0 = activities.Duration(plan.LeastLevel0 - 1) },
 		func(in *activities.MaintainInput) { in.Window = in.Level0 - 1 },
 	} {
 		k := newKeeper(t, 2*time.Hour)

@@ -111,22 +111,6 @@ func (a *RestoreActivities) restore(ctx context.Context, r host.Restoring) (Rest
 	}, nil
 }
 
-// errStopping is the cause of the end of what a worker that stops was at.
-var errStopping = errors.New("the worker stops")
-
-// withWorker returns a context that ends with the worker, too.
-func withWorker(ctx context.Context) (work context.Context, end func()) {
-	work, cancel := context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-activity.GetWorkerStopChannel(ctx):
-			cancel(errStopping)
-		case <-work.Done():
-		}
-	}()
-	return work, func() { cancel(nil) }
-}
-
 func restoreBeat(p restore.Progress, took time.Duration) RestoreBeat {
 	b := RestoreBeat{Objects: p.Objects, ObjectsTotal: p.ObjectsTotal, Bytes: p.Bytes, BytesTotal: p.BytesTotal}
 	if took > 0 {
@@ -159,7 +143,7 @@ func restoreEnded(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(context.Cause(ctx), errStopping):
+	case stopping(ctx):
 		return temporal.NewApplicationErrorWithOptions("the worker stops; the next one goes on", WorkerStopping,
 			temporal.ApplicationErrorOptions{NextRetryDelay: afterStop})
 	case ctx.Err() != nil:

@@ -61,7 +61,7 @@ func (a *ReplicaActivities) Verify(ctx context.Context, in VerifyInput) (VerifyR
 			fmt.Sprintf("%s has the database itself, and leaves this to another worker, %d times of %d", a.Host, attempt, ownHostTries),
 			OwnHost, temporal.ApplicationErrorOptions{NextRetryDelay: ownHostRest})
 	}
-	work, stopped, end := untilStop(ctx)
+	work, end := withWorker(ctx)
 	defer end()
 	alive := keepAlive[verifying](ctx)
 	defer alive.stop()
@@ -73,8 +73,8 @@ func (a *ReplicaActivities) Verify(ctx context.Context, in VerifyInput) (VerifyR
 	case err == nil:
 	case ctx.Err() != nil:
 		return res, ctx.Err()
-	case stopped():
-		return res, temporal.NewApplicationError("the worker stops", WorkerStops)
+	case stopping(work):
+		return res, temporal.NewApplicationError("the worker stops", WorkerStopping)
 	default:
 		return res, failed(err, Beat{})
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast/activities"
+	"github.com/holdfast-db/holdfast/internal/plan"
 )
 
 // Settings say how a database is followed. The zero value stands for
@@ -74,7 +75,7 @@ func (s Settings) Validate() error {
 		{"heartbeat", s.Heartbeat, time.Second},
 		{"backoff cap", s.BackoffCap, time.Second},
 		{"host timeout", s.HostTimeout, time.Second},
-		{"retention of each put (level0)", s.Level0, activities.LeastLevel0},
+		{"retention of each put (level0)", s.Level0, plan.LeastLevel0},
 		{"retention window", s.Retention, s.Level0},
 	} {
 		if f.have < f.least {
