@@ -30,22 +30,6 @@ const firstPassPatience = 10 * time.Second
 // pass over a large database through a thin line.
 const passLimit = 7 * 24 * time.Hour
 
-// backoffFloor stands in for an interval of 0, which doubling would never grow.
-const backoffFloor = time.Second
-
-// backoff is the wait after the failures-th consecutive failure: the interval,
-// doubled for each one before it, up to the cap.
-func backoff(s Settings, failures int) time.Duration {
-	wait := s.Interval
-	if wait == 0 {
-		wait = backoffFloor
-	}
-	for n := 1; n < failures && wait < s.BackoffCap; n++ {
-		wait *= 2
-	}
-	return min(wait, s.BackoffCap)
-}
-
 // windowOptions are those of Sync. The retry policy is the backoff: the server
 // keeps the time, and the UI shows attempt, last failure and next attempt. It
 // starts where failures that were counted before left off.

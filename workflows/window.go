@@ -201,6 +201,12 @@ func restAfter(reason host.Reason, s Settings) time.Duration {
 	return 0
 }
 
+// backoff is the wait after the failures-th consecutive failure. A host that goes on
+// while the service is away waits as long.
+func backoff(s Settings, failures int) time.Duration {
+	return host.Backoff(s.Interval, s.BackoffCap, failures)
+}
+
 // keep carries on the count of a window that no failure ended, and what it had
 // reported of its failures: one that is stopped says nothing of them.
 func (r *replication) keep(beat *activities.Beat) {

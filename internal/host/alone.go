@@ -46,7 +46,7 @@ func (s *slot) expect(w Window, res Result, err error, now time.Time) {
 		return
 	case err != nil && !errors.Is(err, context.Canceled):
 		s.failures++
-		wait = backoff(w, s.failures)
+		wait = Backoff(w.Interval, w.BackoffCap, s.failures)
 	case res.Reason == Recovered, w.Length <= w.Interval:
 		wait = w.Interval
 	}
@@ -56,17 +56,20 @@ func (s *slot) expect(w Window, res Result, err error, now time.Time) {
 	}
 }
 
-// backoff is the wait after the failures-th consecutive failure, as whoever decides has
-// it: the interval, doubled for each one before it, up to the cap.
-func backoff(w Window, failures int) time.Duration {
-	wait := w.Interval
+// backoffFloor stands in for an interval of 0, which doubling would never grow.
+const backoffFloor = time.Second
+
+// Backoff is the wait after the failures-th consecutive failure, also of whoever sends
+// windows: the interval, doubled for each one before it, up to most.
+func Backoff(interval, most time.Duration, failures int) time.Duration {
+	wait := interval
 	if wait == 0 {
-		wait = time.Second
+		wait = backoffFloor
 	}
-	for n := 1; n < failures && wait < w.BackoffCap; n++ {
+	for n := 1; n < failures && wait < most; n++ {
 		wait *= 2
 	}
-	return min(wait, w.BackoffCap)
+	return min(wait, most)
 }
 
 // attend lets databases go on alone that nobody decides for, until ctx ends.

@@ -16,7 +16,8 @@ import (
 	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
-// Names in a database's state directory. Nothing else in it is ever touched.
+// Names in a database's state directory. Nothing else in it is ever touched, but for the
+// instructions that package host keeps there.
 const (
 	lockName  = "lock"
 	stateName = "state.json"
