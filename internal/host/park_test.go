@@ -64,6 +64,30 @@ func TestAColdDatabaseIsNotOpenedForNothing(t *testing.T) {
 	s.mustShip()
 }
 
+// TestAColdDatabaseIsHeldNoLongerThanItIs pauses one that is closed and resumes it: a
+// process that starts while nobody decides goes on with it.
+func TestAColdDatabaseIsHeldNoLongerThanItIs(t *testing.T) {
+	s := newStage(t)
+	s.watched(t)
+	parking := s.window(func(w *host.Window) { w.IdleAfter, w.ColdAfter = 50*time.Millisecond, 100*time.Millisecond })
+	s.mustEnd(window(t.Context(), s.h, parking, nil), host.Idle)
+	s.eventually("nothing of it is open", func() bool { return s.descriptors() == 0 })
+	s.h.Hold(s.d.Name)
+	if !s.h.Instructions()[s.d.Name].Held {
+		t.Error("it is not held")
+	}
+	s.mustEnd(window(t.Context(), s.h, parking, nil), host.Idle)
+	if s.descriptors() != 0 {
+		t.Errorf("%d files open, want none", s.descriptors())
+	}
+	if err := s.h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.who.goes(true)
+	s.h = s.start(t)
+	s.mustShip()
+}
+
 func TestAParkedDatabaseThatIsHeldShipsNothing(t *testing.T) {
 	s := newStage(t)
 	s.watched(t)

@@ -203,6 +203,9 @@ func (r *windowRun) cold(ctx context.Context) (bool, error) {
 	if changed, err := r.slot.look(); changed || err != nil {
 		return false, nil //nolint:nilerr // which opening it meets, and tells
 	}
+	if !r.window.alone {
+		r.slot.instruct(r.window.instructions())
+	}
 	r.res = Result{Reason: Idle, Progress: Progress{TXID: r.slot.txid, SyncedAt: now}}
 	return true, nil
 }
