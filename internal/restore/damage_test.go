@@ -21,7 +21,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
-	"github.com/holdfast-db/holdfast/internal/wal"
+	"github.com/holdfast-db/holdfast/test/damage"
 )
 
 // maintained is a history of a database that grows, shrinks and changes, whose replica
@@ -109,111 +109,6 @@ func (h *history) adopt(key string, data []byte, meta blob.Metadata) {
 	}
 }
 
-// swapPages encodes an object anew with two pages in each other's places, as no checksum
-// of its own can tell; ok is false for one with fewer than two that differ.
-func (h *history) swapPages(o replica.Object) (ok bool) {
-	h.t.Helper()
-	r, err := h.replica.Open(h.t.Context(), o)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer r.Close()
-	var numbers []uint32
-	var pages [][]byte
-	err = r.Pages(func(pgno uint32, data []byte) error {
-		numbers, pages = append(numbers, pgno), append(pages, bytes.Clone(data))
-		return nil
-	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	n := len(pages)
-	if n < 3 || bytes.Equal(pages[n-1], pages[n-2]) {
-		return false
-	}
-	pages[n-1], pages[n-2] = pages[n-2], pages[n-1]
-	d := replica.Draft{
-		Level: o.Level, Min: o.Min, Max: o.Max, Created: o.Created, Writer: writer,
-		Position: wal.Position{PageSize: r.PageSize(), Commit: r.Commit()},
-	}
-	var b bytes.Buffer
-	err = replica.Encode(&b, d, func(emit func(uint32, []byte) error) error {
-		for i, data := range pages {
-			if err := emit(numbers[i], data); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.adopt(o.Key(), b.Bytes(), h.info(o.Key()).Metadata)
-	return true
-}
-
-// damage is what can happen to an object; it returns the keys that an error may blame,
-// none when there was nothing to do.
-type damage struct {
-	name string
-	do   func(h *history, o, other replica.Object) []string
-}
-
-var damages = []damage{
-	{"deleted", func(h *history, o, _ replica.Object) []string {
-		h.remove(o.Level, o.Min, o.Max)
-		return []string{o.Key()}
-	}},
-	{"cut in the header", cutTo(func(n int) int { return 50 })},
-	{"cut in the middle", cutTo(func(n int) int { return n / 2 })},
-	{"cut at the end", cutTo(func(n int) int { return n - 1 })},
-	{"emptied", cutTo(func(int) int { return 0 })},
-	{"flipped", func(h *history, o, _ replica.Object) []string {
-		h.edit(o.Level, o.Min, o.Max, func(b []byte) []byte { b[len(b)*2/3] ^= 0x10; return b })
-		return []string{o.Key()}
-	}},
-	{"longer", func(h *history, o, _ replica.Object) []string {
-		h.edit(o.Level, o.Min, o.Max, func(b []byte) []byte { return append(b, b[:30]...) })
-		return []string{o.Key()}
-	}},
-	{"under the name of the next", func(h *history, o, _ replica.Object) []string {
-		next := replica.Key(o.Level, o.Max+1, o.Max+1)
-		if o.Level == plan.SnapshotLevel {
-			next = replica.Key(o.Level, 1, o.Max+1)
-		}
-		if _, err := h.store.Stat(h.t.Context(), next); err == nil {
-			return nil
-		}
-		h.adopt(next, h.bytes(o.Key()), h.info(o.Key()).Metadata)
-		return []string{next}
-	}},
-	{"under each other's names", func(h *history, o, other replica.Object) []string {
-		one, two, meta, others := h.bytes(o.Key()), h.bytes(other.Key()), h.info(o.Key()).Metadata, h.info(other.Key()).Metadata
-		h.adopt(o.Key(), two, others)
-		h.adopt(other.Key(), one, meta)
-		return []string{o.Key(), other.Key()}
-	}},
-	{"under each other's names, each with its metadata", func(h *history, o, other replica.Object) []string {
-		one, two, meta, others := h.bytes(o.Key()), h.bytes(other.Key()), h.info(o.Key()).Metadata, h.info(other.Key()).Metadata
-		h.adopt(o.Key(), two, meta)
-		h.adopt(other.Key(), one, others)
-		return []string{o.Key(), other.Key()}
-	}},
-	{"two pages swapped inside", func(h *history, o, _ replica.Object) []string {
-		if !h.swapPages(o) {
-			return nil
-		}
-		return []string{o.Key()}
-	}},
-}
-
-func cutTo(length func(int) int) func(*history, replica.Object, replica.Object) []string {
-	return func(h *history, o, _ replica.Object) []string {
-		h.edit(o.Level, o.Min, o.Max, func(b []byte) []byte { return b[:length(len(b))] })
-		return []string{o.Key()}
-	}
-}
-
 // TestDamageIsNeverRestored does each damage to each object of a maintained replica, and
 // asks for each state, and each moment, that could be had before: it is what it was, or
 // there is an error that names an object or what is missing, and no file. That the newest
@@ -255,24 +150,27 @@ func TestDamageIsNeverRestored(t *testing.T) {
 	levels, refused := map[int]int{}, 0
 	for i, o := range objects {
 		levels[o.Level]++
-		for _, d := range damages {
+		for _, d := range damage.Kinds {
 			h := sound.copied()
-			blamed := d.do(h, o, objects[(i+1)%len(objects)])
+			blamed, err := d.Do(t.Context(), h.store, o, objects[(i+1)%len(objects)])
+			if err != nil {
+				t.Fatal(err)
+			}
 			if blamed == nil {
 				continue
 			}
-			lostHead := d.name == "deleted" && o.Level == 0 && o.Max == h.head()
+			lostHead := d.Name == "deleted" && o.Level == 0 && o.Max == h.head()
 			for name, target := range targets {
 				got, err := run(h, target)
 				switch {
 				case err == nil && got == want[name]:
 				case err == nil && lostHead && got == h.head()-1:
 				case err == nil || strings.HasPrefix(err.Error(), "WRONG"):
-					t.Errorf("%s %s: %s gave TXID %d, %v; want %d or an error", o.Key(), d.name, name, got, err, want[name])
+					t.Errorf("%s %s: %s gave TXID %d, %v; want %d or an error", o.Key(), d.Name, name, got, err, want[name])
 				default:
 					refused++
 					if !names(err, blamed) {
-						t.Errorf("%s %s: %s: %v names none of %v", o.Key(), d.name, name, err, blamed)
+						t.Errorf("%s %s: %s: %v names none of %v", o.Key(), d.Name, name, err, blamed)
 					}
 				}
 			}
