@@ -154,6 +154,7 @@ func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Conne
 	defer cancel()
 	attend.connected(temporal{control.New(c, c.Namespace), c}, slices.Collect(maps.Keys(h.Instructions())))
 	ended.Go(func() { attend.run(attending, h, again(control.New(c, c.Namespace))) })
+	ended.Go(func() { relieve(attending, h.Resting) })
 	for {
 		fleet := newWorkers(c.Client, s, abilities{acts, &activities.RestoreActivities{Host: h}, p.replicas})
 		failure := fleet.start()

@@ -10,6 +10,9 @@ const (
 	// attendEvery is how often it is looked whether a database has to go on alone.
 	attendEvery = 100 * time.Millisecond
 
+	// noteEvery is how often it is noted whether somebody decides for the others.
+	noteEvery = time.Second
+
 	// aloneGrace is how late the next window may be before nobody is thought to send it.
 	aloneGrace = 500 * time.Millisecond
 
@@ -77,20 +80,34 @@ func (h *Host) attend(ctx context.Context) {
 	defer h.attending.Done()
 	tick := time.NewTicker(attendEvery)
 	defer tick.Stop()
-	for {
+	for noted := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-h.hurried:
 		}
+		all := time.Since(noted) >= noteEvery
+		if all {
+			noted = time.Now()
+		}
 		for _, s := range h.all() {
+			if !all && !s.waits() {
+				continue
+			}
 			if w, yes := s.onItsOwn(time.Now()); yes {
 				w.Stop = ctx.Done()
 				h.attending.Go(func() { s.goAlone(ctx, w) })
 			}
 		}
 	}
+}
+
+// waits tells whether the slot has no window and expects one.
+func (s *slot) waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rest == expecting && s.running == nil
 }
 
 // onItsOwn tells whether the slot has to go on without having been told to, and with

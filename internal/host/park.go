@@ -182,7 +182,7 @@ func (h *Host) sweep(now time.Time) {
 		s.lookIfParked()
 	}
 	for _, s := range h.all() {
-		if s.resting() == parked && s.quietFor() >= s.coldAfter() && s.tryLock() {
+		if s.resting() == parked && s.isToFreeze() && s.tryLock() {
 			s.freeze()
 			s.unlock()
 		}
@@ -201,6 +201,17 @@ func (s *slot) lookIfParked() {
 	}
 }
 
+// Resting returns how many databases rest until they change, and how many there are.
+func (h *Host) Resting() (resting, all int) {
+	slots := h.all()
+	for _, s := range slots {
+		if s.resting() == parked {
+			resting++
+		}
+	}
+	return resting, len(slots)
+}
+
 // settle leaves an open database so that its application does not notice us, and notes
 // how it is. The caller holds busy.
 func (s *slot) settle() {
@@ -211,6 +222,7 @@ func (s *slot) settle() {
 	if s.light, err = s.source.Settle(); err != nil {
 		s.grumble("not settled", err)
 	}
+	s.sure = false
 	if s.before, err = source.LookOutside(s.opened.Path); err != nil {
 		s.before = source.Outside{} // which the next look tells from any other
 	}
@@ -236,10 +248,17 @@ func (s *slot) look() (changed bool, err error) {
 		return true, err
 	case s.source == nil:
 		return !now.Equal(s.left), nil
+	case s.light && s.sure && now.Equal(s.before):
+		return false, nil
 	}
+	rested := now.RestedBefore(time.Now())
 	waiting, err := s.tend()
-	if err != nil || waiting.Bytes > 0 || now.SameFile(s.before) {
+	switch {
+	case err != nil || waiting.Bytes > 0:
 		return waiting.Bytes > 0, err
+	case now.SameFile(s.before):
+		s.before, s.sure = now, rested
+		return false, nil
 	}
 	s.shipper.Suspect()
 	return true, nil
@@ -262,19 +281,19 @@ func (s *slot) rouse() {
 	s.host.hurry()
 }
 
-// coldAfter is how long the database rests before it is closed; a very long time for
-// never.
-func (s *slot) coldAfter() time.Duration {
+// isToFreeze tells whether the database has rested for long enough to be closed.
+func (s *slot) isToFreeze() bool {
+	quiet := s.quietFor()
 	s.mu.Lock()
 	after := s.orders.Rules.ColdAfter
 	s.mu.Unlock()
-	if after == 0 {
-		return 1<<63 - 1
+	if after == 0 || quiet < after {
+		return false
 	}
 	if size := source.SizeOf(s.wanted().Path); size > coldSize {
 		after = time.Duration(float64(after) * float64(size) / coldSize)
 	}
-	return after
+	return quiet >= after
 }
 
 // freeze closes a database that has rested for long: what is left is a watch on its

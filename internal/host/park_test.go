@@ -16,11 +16,13 @@ func TestAParkedDatabaseShipsWhatIsCommitted(t *testing.T) {
 		name    string
 		watched bool
 		cold    time.Duration
+		rests   time.Duration
 	}{
-		{"warm, and watched", true, 0},
-		{"warm, and looked at", false, 0},
-		{"cold, and watched", true, 100 * time.Millisecond},
-		{"cold, and looked at", false, 100 * time.Millisecond},
+		{"warm, and watched", true, 0, 0},
+		{"warm, and looked at", false, 0, 0},
+		{"warm, and looked at for a while", false, 0, 3 * time.Second},
+		{"cold, and watched", true, 100 * time.Millisecond, 0},
+		{"cold, and looked at", false, 100 * time.Millisecond, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := newStage(t)
@@ -33,6 +35,7 @@ func TestAParkedDatabaseShipsWhatIsCommitted(t *testing.T) {
 				if row.cold > 0 {
 					s.eventually("nothing of it is open", func() bool { return s.descriptors() == 0 })
 				}
+				time.Sleep(row.rests)
 				s.mustShip()
 				s.eventually("it is told of", func() bool { return s.who.heard() > n })
 				if got := s.who.heard(); got != n+1 {
@@ -129,6 +132,10 @@ func TestAParkedDatabaseThatIsWrittenOver(t *testing.T) {
 			shell.Run(t, "CREATE TABLE t(v);", "INSERT INTO t VALUES ('another');", "PRAGMA wal_checkpoint(TRUNCATE);") // of the same size
 			shell.Quit()
 			s.do("PRAGMA wal_checkpoint(TRUNCATE)") // or it holds all that there is
+			if cold > 0 {
+				time.Sleep(time.Second) // which has the database looked at
+				s.eventually("nothing of it is open again", func() bool { return s.descriptors() == 0 })
+			}
 			before := s.head()
 			if out, err := exec.Command("cp", other, s.d.Path).CombinedOutput(); err != nil {
 				t.Fatalf("cp: %v: %s", err, out)

@@ -51,6 +51,7 @@ type slot struct {
 	source  *source.DB
 	shipper *ship.Shipper
 	before  source.Outside // of the files when the database was parked
+	sure    bool           // nothing was committed since just before, and before tells of any later commit
 	light   bool           // our lock is in nobody's way while it is
 	left    source.Outside // of the files when they were closed for a long rest; zero otherwise
 	txid    ltx.TXID       // head of the replica, as the last pass saw it
