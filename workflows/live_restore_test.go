@@ -2,8 +2,6 @@ package workflows_test
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +12,6 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/host"
@@ -102,13 +99,7 @@ func (s *site) historyOf(id string) *historypb.History {
 
 func (s *site) saveOne(name, id string) {
 	s.t.Helper()
-	text, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(s.historyOf(id))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(recorded, name+".json"), append(text, '\n'), 0o644); err != nil {
-		s.t.Fatal(err)
-	}
+	s.write(name, s.historyOf(id))
 }
 
 // restoredOver is a restore over a registered database, which a store that is away

@@ -29,6 +29,7 @@ type liveHost struct {
 	mu       sync.Mutex
 	script   []error
 	rest     error
+	idle     bool // long windows end as idle after a pass
 	check    error
 	running  *liveWindow
 	windows  []host.Window
@@ -62,6 +63,10 @@ func (h *liveHost) Sync(ctx context.Context, w host.Window, beat func(host.Progr
 			res.Reason = host.WindowOver
 			return res, nil
 		}
+		if h.idles() {
+			res.Reason = host.Idle
+			return res, nil
+		}
 		select {
 		case <-over:
 			res.Reason = host.WindowOver
@@ -84,6 +89,20 @@ func (h *liveHost) begin(w host.Window) {
 	defer h.mu.Unlock()
 	h.windows = append(h.windows, w)
 	h.begun = append(h.begun, time.Now())
+}
+
+// idles tells whether nothing is committed any more.
+func (h *liveHost) idles() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.idle
+}
+
+// become changes what the host meets from now on.
+func (h *liveHost) become(rest error, idle bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rest, h.idle = rest, idle
 }
 
 // dies tells whether the next attempt falls silent.

@@ -3,9 +3,12 @@ package workflows_test
 import (
 	"flag"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,12 +22,20 @@ import (
 	"github.com/holdfast-db/holdfast/workflows"
 )
 
-var record = flag.String("record", "", "record a history in testdata/replay anew, before all are replayed: life, refused, plain, maintained or verified")
+var record = flag.String("record", "", "record histories in testdata/replay, before all are replayed: one of "+
+	strings.Join(slices.Sorted(maps.Keys(recorders)), ", "))
 
-// recorders make the histories. See the README beside them.
+// recorders make the histories. See the README beside them. The script that records those
+// of a commit reads the names here: one to a line.
 var recorders = map[string]func(t *testing.T){
-	"life": recordLife, "refused": recordRefusal, "plain": recordPlain, "maintained": recordMaintained, "restores": recordRestores,
-	"verified": recordVerified,
+	"life":       recordLife,
+	"maintained": recordMaintained,
+	"moved":      recordMoved,
+	"parked":     recordParked,
+	"plain":      recordPlain,
+	"refused":    recordRefusal,
+	"restores":   recordRestores,
+	"verified":   recordVerified,
 }
 
 const recorded = "testdata/replay"
@@ -53,19 +64,35 @@ func mustReplay(t *testing.T, h *historypb.History) {
 // workflows that run when a worker is replaced must go on.
 func TestReplay(t *testing.T) {
 	if *record != "" {
-		recorders[*record](t)
+		do := recorders[*record]
+		if do == nil {
+			t.Fatalf("nobody records %q", *record)
+		}
+		do(t)
 	}
-	files, err := filepath.Glob(filepath.Join(recorded, "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no recorded histories: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			if err := newReplayer(t).ReplayWorkflowHistoryFromJSONFile(newLog(t), file); err != nil {
+	for _, file := range mustListRecorded(t) {
+		t.Run(file, func(t *testing.T) {
+			if err := newReplayer(t).ReplayWorkflowHistoryFromJSONFile(newLog(t), filepath.Join(recorded, file)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+// mustListRecorded returns the files with recorded histories: those of the first versions,
+// and those of each commit that has a directory.
+func mustListRecorded(t *testing.T) (files []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(recorded), ".", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".json" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recorded histories: %v", err)
+	}
+	return files
 }
 
 // save writes the histories of all runs, the oldest first.
@@ -74,13 +101,27 @@ func (s *site) save(name string) {
 	runs := s.runs()
 	slices.Reverse(runs)
 	for i, run := range runs {
-		text, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(s.history(run))
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(recorded, fmt.Sprintf("%s-%d.json", name, i+1)), append(text, '\n'), 0o644); err != nil {
-			s.t.Fatal(err)
-		}
+		s.write(fmt.Sprintf("%s-%d", name, i+1), s.history(run))
+	}
+}
+
+// write writes one history. It replaces none: what is there may be of a version that runs
+// somewhere.
+func (s *site) write(name string, h *historypb.History) {
+	s.t.Helper()
+	text, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(h)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(recorded, name+".json"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		s.t.Fatalf("%v; make record writes it beside those there are", err)
+	}
+	if _, err := f.Write(append(text, '\n')); err != nil {
+		s.t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		s.t.Error(err)
 	}
 }
 
