@@ -15,7 +15,7 @@ LITESTREAM_VERSION := v0.5.18
 LINT_VERSION := 2.15.0
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
-.PHONY: help setup build $(STACK) stack demo test check lint interop bench bench-fleet $(LITESTREAM) torture torture-long clean
+.PHONY: help setup build $(STACK) stack demo test check lint interop upgrade record bench bench-fleet $(LITESTREAM) torture torture-long clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,7 +49,7 @@ check: setup lint ## format, vet, lint, unit tests
 
 lint: setup $(BUILD)/golangci-lint $(BUILD)/workflowcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w these:" $$unformatted >&2; exit 1; }
-	@go vet ./...
+	@go vet -tags upgrade ./...
 	@$(GO_DEV) vet ./...
 	@$(BUILD)/golangci-lint run
 	@# Linters that need no types of Temporal's whole server.
@@ -70,6 +70,12 @@ $(BUILD)/workflowcheck:
 
 interop: build ## exchange replicas with Litestream; a part of `make test`
 	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- go test -timeout 15m ./test/interop/...
+
+upgrade: setup $(STACK) ## begin databases with the programs of an earlier commit, go on with these, and go back; FROM=COMMIT
+	@test/e2e/upgrade $(FROM)
+
+record: setup $(STACK) ## keep what a commit's workflows decide, for later ones to be held to; FROM=COMMIT
+	@workflows/testdata/record $(or $(FROM),HEAD)
 
 # The module cache knows whether it is there in this version.
 $(LITESTREAM):

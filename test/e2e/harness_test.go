@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -49,13 +50,16 @@ func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
 		lookAtSources(t)
-		for target, pkg := range map[string]string{"holdfast": "starter", "holdfast-worker": "worker", "orders": "test/orders"} {
-			cmd := exec.Command("go", "build", "-o", filepath.Join(programs.dir, target), "github.com/holdfast-db/holdfast/"+pkg)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				programs.err = fmt.Errorf("build %s: %w\n%s", target, err, out)
-				return
-			}
+		const module = "github.com/holdfast-db/holdfast/"
+		cmd := exec.Command("go", "build", "-o", programs.dir+"/", module+"starter", module+"worker", module+"test/orders")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			programs.err = fmt.Errorf("build the programs: %w\n%s", err, out)
+			return
 		}
+		programs.err = errors.Join(
+			os.Rename(filepath.Join(programs.dir, "starter"), filepath.Join(programs.dir, "holdfast")),
+			os.Rename(filepath.Join(programs.dir, "worker"), filepath.Join(programs.dir, "holdfast-worker")),
+		)
 	})
 	if programs.err != nil {
 		t.Fatal(programs.err)
@@ -90,6 +94,7 @@ type site struct {
 
 	namespace string              // of Temporal; empty for the one that all tests share
 	as        *syscall.Credential // whom its worker runs as; nil for this user
+	programs  string              // directory of its holdfast and holdfast-worker; empty for those of the work tree
 }
 
 // newSite makes a host whose databases go to a fresh container, reached at
@@ -151,7 +156,7 @@ func (l *lockedBuffer) String() string {
 // start starts a program that the test's end kills.
 func (s *site) start(env []string, name string, args ...string) *process {
 	s.t.Helper()
-	p := &process{Cmd: exec.Command(program(s.t, name), args...), out: &lockedBuffer{}, done: make(chan struct{})}
+	p := &process{Cmd: exec.Command(s.program(name), args...), out: &lockedBuffer{}, done: make(chan struct{})}
 	p.Env = append(append([]string(nil), s.env...), env...)
 	p.Stdout, p.Stderr = p.out, p.out
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: s.as}
@@ -173,6 +178,15 @@ func (s *site) start(env []string, name string, args ...string) *process {
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// program is the site's own, where it has one, else the work tree's.
+func (s *site) program(name string) string {
+	s.t.Helper()
+	if own := filepath.Join(s.programs, name); s.programs != "" && exists(own) {
+		return own
+	}
+	return program(s.t, name)
+}
 
 func (s *site) worker(env ...string) *process {
 	s.t.Helper()
@@ -217,7 +231,7 @@ func (s *site) try(args ...string) result {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program(s.t, "holdfast"), args...)
+	cmd := exec.CommandContext(ctx, s.program("holdfast"), args...)
 	cmd.Env, cmd.Dir = s.env, s.dir
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
