@@ -321,7 +321,6 @@ func (u *upgrade) newest(name string) string {
 	return d.WorkflowExecutionInfo.Execution.RunId
 }
 
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
