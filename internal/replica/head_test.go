@@ -21,24 +21,25 @@ func TestHead(t *testing.T) {
 		want      string
 		stats     int // at most
 		lists     int
+		looks     int // for merges, at most
 	}{
-		{"without a hint", span{1, 9}, nil, 0, "0:9", 0, 1},
-		{"the hint is the head", span{1, 9}, nil, 9, "0:9", 3, 0},
-		{"one more than the hint", span{1, 10}, nil, 9, "0:10", 5, 0},
-		{"five more", span{1, 14}, nil, 9, "0:14", 8, 0},
-		{"a thousand more", span{1, 1009}, nil, 9, "0:1009", 22, 0},
-		{"the hint has expired, what followed has not", span{10, 14}, nil, 9, "0:14", 8, 0},
-		{"the hint and what followed have expired", span{30, 34}, nil, 9, "0:34", 4, 1},
-		{"the hint was never there", span{1, 9}, nil, 40, "0:9", 4, 1},
-		{"a snapshot of the head is no other head", span{1, 9}, []ltx.TXID{9}, 0, "0:9", 0, 1},
-		{"a snapshot of the head with a hint", span{1, 9}, []ltx.TXID{9}, 9, "0:9", 3, 0},
-		{"another page size is the head", span{1, 9}, []ltx.TXID{10}, 9, "9:10", 7, 1},
-		{"another page size is the head and the hint", span{1, 9}, []ltx.TXID{10}, 10, "9:10", 4, 1},
-		{"another page size is the head, without a hint", span{1, 9}, []ltx.TXID{10}, 0, "9:10", 0, 1},
-		{"two page sizes in a row", span{1, 9}, []ltx.TXID{10, 11}, 9, "9:11", 8, 1},
-		{"only a snapshot", span{}, []ltx.TXID{5}, 0, "9:5", 0, 1},
-		{"only a snapshot, with a hint", span{}, []ltx.TXID{5}, 5, "9:5", 4, 1},
-		{"a snapshot at the hint, and level 0 beyond it merged away", span{15, 15}, []ltx.TXID{5}, 5, "0:15", 4, 1},
+		{"without a hint", span{1, 9}, nil, 0, "0:9", 0, 1, 0},
+		{"the hint is the head", span{1, 9}, nil, 9, "0:9", 3, 0, 2},
+		{"one more than the hint", span{1, 10}, nil, 9, "0:10", 5, 0, 2},
+		{"five more", span{1, 14}, nil, 9, "0:14", 8, 0, 2},
+		{"a thousand more", span{1, 1009}, nil, 9, "0:1009", 22, 0, 4},
+		{"the hint has expired, what followed has not", span{10, 14}, nil, 9, "0:14", 8, 0, 2},
+		{"the hint and what followed have expired", span{30, 34}, nil, 9, "0:34", 4, 1, 0},
+		{"the hint was never there", span{1, 9}, nil, 40, "0:9", 4, 1, 0},
+		{"a snapshot of the head is no other head", span{1, 9}, []ltx.TXID{9}, 0, "0:9", 0, 1, 0},
+		{"a snapshot of the head with a hint", span{1, 9}, []ltx.TXID{9}, 9, "0:9", 3, 0, 2},
+		{"another page size is the head", span{1, 9}, []ltx.TXID{10}, 9, "9:10", 7, 1, 0},
+		{"another page size is the head and the hint", span{1, 9}, []ltx.TXID{10}, 10, "9:10", 4, 1, 0},
+		{"another page size is the head, without a hint", span{1, 9}, []ltx.TXID{10}, 0, "9:10", 0, 1, 0},
+		{"two page sizes in a row", span{1, 9}, []ltx.TXID{10, 11}, 9, "9:11", 8, 1, 0},
+		{"only a snapshot", span{}, []ltx.TXID{5}, 0, "9:5", 0, 1, 0},
+		{"only a snapshot, with a hint", span{}, []ltx.TXID{5}, 5, "9:5", 4, 1, 0},
+		{"a snapshot at the hint, and level 0 beyond it merged away", span{15, 15}, []ltx.TXID{5}, 5, "0:15", 4, 1, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newCountingStore()
@@ -53,8 +54,9 @@ func TestHead(t *testing.T) {
 			if got := fmt.Sprintf("%d:%d", head.Level, head.Max); got != tc.want {
 				t.Errorf("head %s, want %s", got, tc.want)
 			}
-			if len(s.stats) > tc.stats || s.lists != tc.lists || s.gets > 0 {
-				t.Errorf("%d stats, %d lists, %d gets; want at most %d, %d, none", len(s.stats), s.lists, s.gets, tc.stats, tc.lists)
+			if len(s.stats) > tc.stats || s.lists != tc.lists || s.looks > tc.looks || s.gets > 0 {
+				t.Errorf("%d stats, %d lists, %d looks, %d gets; want at most %d, %d, %d, none",
+					len(s.stats), s.lists, s.looks, s.gets, tc.stats, tc.lists, tc.looks)
 			}
 		})
 	}
@@ -107,6 +109,26 @@ func TestHeadOfMergedObjects(t *testing.T) {
 	head, err := replica.New(s).Head(t.Context(), 0)
 	if err != nil || head.Max != 12 {
 		t.Errorf("head %d, %v; want 12", head.Max, err)
+	}
+}
+
+// TestHeadWhereTheNewestWereRemoved has merges of objects that somebody has removed from
+// level 0: the head is the last TXID that was ever put.
+func TestHeadWhereTheNewestWereRemoved(t *testing.T) {
+	for _, merge := range []struct {
+		level    int
+		min, max ltx.TXID
+	}{{1, 94, 101}, {1, 100, 101}, {1, 95, 102}, {2, 38, 101}, {2, 40, 103}, {3, 2, 513}, {3, 2, 101}} {
+		s := newCountingStore()
+		span{90, 100}.put(t, s)
+		mustPutRaw(t, s, replica.Key(1, 86, 93), []byte("x"), nil)
+		mustPutRaw(t, s, replica.Key(merge.level, merge.min, merge.max), []byte("x"), nil)
+		for _, hint := range []ltx.TXID{90, 99, 100} {
+			head, err := replica.New(s).Head(t.Context(), hint)
+			if err != nil || head.Max != merge.max {
+				t.Errorf("a merge %d-%d on level %d, hint %d: head %d, %v; want %d", merge.min, merge.max, merge.level, hint, head.Max, err, merge.max)
+			}
+		}
 	}
 }
 

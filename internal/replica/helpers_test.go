@@ -213,7 +213,8 @@ type countingStore struct {
 	blob.Store
 	mu    sync.Mutex
 	stats []string
-	lists int
+	lists int // of all levels
+	looks int // for some names of one level
 	gets  int
 	fail  error // of every Stat
 }
@@ -231,7 +232,11 @@ func (s *countingStore) Stat(ctx context.Context, key string) (blob.Info, error)
 }
 
 func (s *countingStore) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
-	s.lists++
+	if prefix == "ltx/" {
+		s.lists++
+	} else {
+		s.looks++
+	}
 	return s.Store.List(ctx, prefix)
 }
 
@@ -240,7 +245,7 @@ func (s *countingStore) Get(ctx context.Context, key string, offset, length int6
 	return s.Store.Get(ctx, key, offset, length)
 }
 
-func (s *countingStore) reset() { s.stats, s.lists, s.gets = nil, 0, 0 }
+func (s *countingStore) reset() { s.stats, s.lists, s.looks, s.gets = nil, 0, 0, 0 }
 
 var errBoom = errors.New("boom")
 

@@ -63,6 +63,48 @@ func TestAHeadAmongExpiredObjects(t *testing.T) {
 	}
 }
 
+// TestANewestObjectThatWasRemovedByHand has a process that died with an old idea of where
+// it left off, and the newest object removed after it was merged. To put its TXID again
+// would have a restore go on after the merge with what follows something else.
+func TestANewestObjectThatWasRemovedByHand(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		merged  []ltx.TXID
+		removed ltx.TXID // and all after it
+	}{
+		{"the newest", []ltx.TXID{2, 3, 4, 5, 6, 7, 8, 9}, 9},
+		{"the newest three", []ltx.TXID{2, 3, 4, 5, 6, 7, 8, 9}, 7},
+		{"the newest, of a merge of two", []ltx.TXID{8, 9}, 9},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBench(t)
+			for txid := ltx.TXID(1); txid <= 9; txid++ {
+				b.insert(int(txid))
+				if out := b.mustPass(); out.TXID != txid {
+					t.Fatalf("put TXID %d, want %d", out.TXID, txid)
+				}
+				if txid == 5 {
+					if err := b.ship.Save(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			b.merge(1, row.merged...)
+			for txid := row.removed; txid <= 9; txid++ {
+				b.change(replica.Key(0, txid, txid), nil)
+			}
+			b.crash()
+			for _, want := range []ltx.TXID{10, 11} {
+				b.insert(1)
+				if out := b.mustPass(); out.TXID != want {
+					t.Errorf("went on to TXID %d, want %d", out.TXID, want)
+				}
+				b.mustEqual()
+			}
+		})
+	}
+}
+
 // TestASleepDuringAPut lets a put take so long that another writer has taken over, gone
 // on, and had its objects removed again up to the newest: going on after what was put
 // would mix two histories.
