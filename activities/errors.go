@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/host"
 	"github.com/holdfast-db/holdfast/internal/inuse"
+	"github.com/holdfast-db/holdfast/internal/maintain"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
@@ -62,6 +63,7 @@ var table = []struct {
 	{source.ErrContract, Misconfigured, false},
 	{host.ErrConflict, Misconfigured, false},
 	{replica.ErrNewerFormat, Misconfigured, false},
+	{maintain.ErrClock, Misconfigured, true}, // another worker's may be right
 	{replica.ErrDamaged, ReplicaDamaged, false},
 	{blob.ErrConfig, Misconfigured, false},
 	{blob.ErrNoContainer, Misconfigured, false},

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/host"
 	"github.com/holdfast-db/holdfast/internal/inuse"
+	"github.com/holdfast-db/holdfast/internal/maintain"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
@@ -43,6 +44,7 @@ func TestEachDomainErrorHasItsType(t *testing.T) {
 		{"no container", blob.ErrNoContainer, activities.Misconfigured, false},
 		{"a wrong key", blob.ErrDenied, activities.Misconfigured, false},
 		{"a newer format", replica.ErrNewerFormat, activities.Misconfigured, false},
+		{"a wrong clock", maintain.ErrClock, activities.Misconfigured, true},
 		{"a damaged object", replica.ErrDamaged, activities.ReplicaDamaged, false},
 		{"throttling", &blob.ThrottledError{Err: errors.New("503")}, activities.StoreThrottled, true},
 		{"no connection", blob.ErrUnavailable, activities.StoreUnavailable, true},

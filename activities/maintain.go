@@ -128,6 +128,9 @@ func (a *ReplicaActivities) maintain(ctx context.Context, in MaintainInput, prog
 		Progress: func(r maintain.Report) { progress(done(r, in.Keep)) },
 	})
 	res = MaintainResult{Done: done(report, in.Keep), Objects: report.Objects, Bytes: report.Bytes, Oldest: report.Oldest}
+	if errors.Is(err, maintain.ErrClock) {
+		err = fmt.Errorf("on worker %s: %w", a.Host, err)
+	}
 	if err != nil && !errors.Is(err, replica.ErrDamaged) {
 		return res, err
 	}

@@ -192,6 +192,31 @@ func TestMaintainsErrorsHaveTypes(t *testing.T) {
 	}
 }
 
+// wrongClock is a store whose clock is not that of this machine.
+type wrongClock struct{ blob.Store }
+
+func (wrongClock) Clock(context.Context) (time.Time, error) {
+	return time.Now().Add(-time.Hour), nil
+}
+
+// Another worker's clock may be right, so it is tried again; and the one whose is not is
+// named.
+func TestMaintainSaysWhoseClockIsWrong(t *testing.T) {
+	k := newKeeper(t, 2*time.Hour)
+	k.must(keep()) // merges
+	k.store, k.a.Host = wrongClock{k.store}, "web-2"
+	_, err := k.run(keep())
+	app := mustApplication(t, err)
+	if app.Type() != activities.Misconfigured || app.NonRetryable() {
+		t.Errorf("got %s, final %t; want %s, and another try", app.Type(), app.NonRetryable(), activities.Misconfigured)
+	}
+	for _, want := range []string{"worker web-2", "1h0m0s ahead of the store's", "set it right"} {
+		if !strings.Contains(app.Message(), want) {
+			t.Errorf("%q does not say %q", app.Message(), want)
+		}
+	}
+}
+
 // Damage is what a run has to say, and no reason to make it again at once.
 func TestMaintainRemembersDamage(t *testing.T) {
 	k := newKeeper(t, 2*time.Hour)

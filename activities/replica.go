@@ -14,10 +14,8 @@ type ReplicaActivities struct {
 	Open func(ctx context.Context, url string) (*replica.Replica, error)
 	Log  *slog.Logger
 
-	// For verifications: the host that this worker runs on, and a directory with room for
-	// a restored database.
-	Host    string
-	Scratch string
+	Host    string // that this worker runs on
+	Scratch string // directory with room for a restored database; empty for the system's
 	Fleet   Fleet
 
 	// Verified, if set, is told of each verification that came to an end.
