@@ -21,6 +21,9 @@ const (
 	// some seconds later. A disk or a memory that is at fault must not vouch for itself.
 	ownHostTries = 5
 	ownHostRest  = time.Second
+
+	// noRoomRest is the wait after a worker had too little scratch space.
+	noRoomRest = 5 * time.Second
 )
 
 // verifying is what a verification tells in heartbeats.
@@ -76,7 +79,7 @@ func (a *ReplicaActivities) Verify(ctx context.Context, in VerifyInput) (VerifyR
 	case stopping(work):
 		return res, temporal.NewApplicationError("the worker stops", WorkerStopping)
 	default:
-		return res, failed(err, Beat{})
+		return res, a.verifyFailed(err)
 	}
 	if a.Verified != nil {
 		a.Verified(in.Name, res)
@@ -84,6 +87,16 @@ func (a *ReplicaActivities) Verify(ctx context.Context, in VerifyInput) (VerifyR
 	activity.GetLogger(ctx).Info("verified", telemetry.Database, in.Name, "proven", res.Proven != nil, "objects", res.Survey.Read,
 		telemetry.Bytes, res.Read, "damaged", res.Survey.Damages, "gaps", res.Survey.GapCount)
 	return res, nil
+}
+
+// verifyFailed is failed. Where this worker has no room, another one may have it, so that
+// trying again soon helps or shows that none has.
+func (a *ReplicaActivities) verifyFailed(err error) error {
+	if typ, _ := Classify(err); typ != DiskFull {
+		return failed(err, Beat{})
+	}
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("on worker %s: %v", a.Host, err), DiskFull,
+		temporal.ApplicationErrorOptions{NextRetryDelay: noRoomRest})
 }
 
 // Examine verifies source as in says, and adds what it finds to res. tell, if it is set,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/superfly/ltx"
 	"go.temporal.io/sdk/activity"
@@ -20,6 +21,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
+	"github.com/holdfast-db/holdfast/internal/wal"
 	"github.com/holdfast-db/holdfast/test/damage"
 )
 
@@ -168,6 +170,30 @@ func TestVerifyTellsWhoseFaultItIs(t *testing.T) {
 	}
 	if res, err := verifyOn(t, workerOn(store, "web-2"), in); err != nil || res.Fault == nil || res.Fault.Kind != activities.FaultReplica || !res.Mending.Snapshot || res.Mending.Newest != 1 {
 		t.Errorf("a gap: %+v, %v", res, err)
+	}
+}
+
+// A proof that has no room on this worker may have it on another; where none has, that is
+// said within a minute.
+func TestVerifySaysWhoHasTooLittleScratchSpace(t *testing.T) {
+	store := mem.New()
+	for txid, commit := range []uint32{1, 1<<32 - 1} {
+		d := replica.Draft{
+			Min: ltx.TXID(txid + 1), Max: ltx.TXID(txid + 1), Created: time.Now(), Writer: strings.Repeat("ab", 16),
+			Position: wal.Position{PageSize: 65536, Commit: commit},
+		}
+		page := func(emit func(uint32, []byte) error) error { return emit(1, make([]byte, 65536)) }
+		if _, err := replica.New(store).Put(t.Context(), d, page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := verifyOn(t, workerOn(store, "web-2"), activities.VerifyInput{Name: "shop", Host: "web-1", Replica: "mem:"})
+	app := mustApplication(t, err)
+	if rest := app.NextRetryDelay(); app.Type() != activities.DiskFull || app.NonRetryable() || rest <= 0 || 9*rest > time.Minute {
+		t.Errorf("got %s, final %t, again in %v", app.Type(), app.NonRetryable(), rest)
+	}
+	if !strings.HasPrefix(app.Message(), "on worker web-2: ") || !strings.Contains(app.Message(), "maintenance.scratch") {
+		t.Errorf("got %q", app.Message())
 	}
 }
 

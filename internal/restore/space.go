@@ -25,7 +25,20 @@ func (img *image) reserve() error {
 		need -= old.Blocks * 512
 	}
 	if free := int64(s.Bavail) * int64(s.Bsize); free < need { //nolint:unconvert // their types depend on the system
-		return fmt.Errorf("%w: %s has %d bytes free, the database needs %d more; make room, or choose another path", ErrNoSpace, dir, free, need)
+		return &NoSpaceError{Dir: dir, Free: free, Need: need}
 	}
 	return nil
 }
+
+// NoSpaceError is an ErrNoSpace.
+type NoSpaceError struct {
+	Dir        string
+	Free, Need int64 // bytes
+}
+
+func (e *NoSpaceError) Error() string {
+	return fmt.Sprintf("%v: %s has %d bytes free, the database needs %d more; make room, or choose another path", ErrNoSpace, e.Dir, e.Free, e.Need)
+}
+
+// Unwrap lets errors.Is find ErrNoSpace.
+func (e *NoSpaceError) Unwrap() error { return ErrNoSpace }

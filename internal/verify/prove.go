@@ -64,7 +64,7 @@ func prove(ctx context.Context, o ProofOptions) (Proof, error) {
 	}
 	result, err := restore.Run(ctx, o.Replica, opts)
 	if err != nil {
-		return Proof{}, blame(unplaced{err, file})
+		return Proof{}, blame(unplaced{inScratch(err), file})
 	}
 	p := Proof{
 		TXID: result.TXID, Created: result.Created, Digest: known,
@@ -117,6 +117,16 @@ func (o ProofOptions) look(ctx context.Context, file string, p *Proof) error {
 	}
 	p.Checked = true
 	return nil
+}
+
+// inScratch says of a disk without room what to do about it here.
+func inScratch(err error) error {
+	var full *restore.NoSpaceError
+	if !errors.As(err, &full) {
+		return err
+	}
+	return fmt.Errorf("%w: scratch space has %d bytes free, the database needs %d more; make room there, or name a directory that has it (maintenance.scratch for a worker, --scratch by URL)",
+		restore.ErrNoSpace, full.Free, full.Need)
 }
 
 // unplaced is an error that does not say where the scratch space is, which is nobody's

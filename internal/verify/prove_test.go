@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,11 +13,14 @@ import (
 
 	"github.com/superfly/ltx"
 
+	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/blob/mem"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
+	"github.com/holdfast-db/holdfast/internal/restore"
 	"github.com/holdfast-db/holdfast/internal/sqlitetest"
 	"github.com/holdfast-db/holdfast/internal/verify"
+	"github.com/holdfast-db/holdfast/internal/wal"
 )
 
 // small returns the replica of a database of three rows.
@@ -35,6 +39,46 @@ func small(t *testing.T) *rig {
 func (r *rig) check(c verify.Check) (verify.Proof, error) {
 	r.t.Helper()
 	return verify.Prove(r.t.Context(), verify.ProofOptions{Replica: replica.New(r.store), URL: "mem:", Scratch: r.t.TempDir(), Check: c})
+}
+
+// TestScratchSpaceThatIsTooSmallIsSaid proves a database that has grown beyond all disks:
+// how much is there, how much it takes, and what to do, but not where that is.
+func TestScratchSpaceThatIsTooSmallIsSaid(t *testing.T) {
+	r := &rig{t: t, store: mem.New()}
+	mustPutHuge(t, r.store)
+	scratch := t.TempDir()
+	_, err := verify.Prove(t.Context(), verify.ProofOptions{Replica: replica.New(r.store), URL: "mem:", Scratch: scratch})
+	if !errors.Is(err, restore.ErrNoSpace) || errors.Is(err, verify.ErrReplica) {
+		t.Errorf("got %v, want %v, which is no fault of the replica", err, restore.ErrNoSpace)
+	}
+	for _, want := range []string{"scratch space has ", fmt.Sprint(int64(hugeCommit) * 65536), "maintenance.scratch"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), scratch) {
+		t.Errorf("%q says where", err)
+	}
+	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
+const hugeCommit = 1<<32 - 1 // pages
+
+// mustPutHuge stores a database that comes to 256 TiB with its second state.
+func mustPutHuge(t *testing.T, store blob.Store) {
+	t.Helper()
+	for txid, commit := range []uint32{1, hugeCommit} {
+		d := replica.Draft{
+			Min: ltx.TXID(txid + 1), Max: ltx.TXID(txid + 1), Created: time.Now(), Writer: strings.Repeat("ab", 16),
+			Position: wal.Position{PageSize: 65536, Commit: commit},
+		}
+		page := func(emit func(uint32, []byte) error) error { return emit(1, make([]byte, 65536)) }
+		if _, err := replica.New(store).Put(t.Context(), d, page); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestACheckMustGiveOne(t *testing.T) {
