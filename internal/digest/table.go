@@ -97,6 +97,9 @@ func (t *Table) Distrust() { t.trusted = false }
 // PageSize returns the size of the pages in bytes; 0 if nothing was kept yet.
 func (t *Table) PageSize() uint32 { return t.pageSize }
 
+// Commit returns how many pages the database has; 0 if nothing was kept yet.
+func (t *Table) Commit() uint32 { return t.commit }
+
 // Digest returns the digest of the database whose pages the table holds.
 func (t *Table) Digest() Digest { return Of(t.sum, t.pageSize, t.commit) }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/verify"
+	"github.com/holdfast-db/holdfast/internal/wal"
 	"github.com/holdfast-db/holdfast/test/damage"
 )
 
@@ -169,6 +170,7 @@ func TestNamesAreHeld(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			r := newRig(t)
 			key := replica.Key(0, row.txid, row.txid)
+			*r.now = at(row.txid)
 			r.put(key, []byte("no object"), r.info(key).Metadata)
 			m, err := verify.Mend(t.Context(), verify.MendOptions{
 				Replica: replica.New(r.store), Damaged: r.survey().Damaged, Now: func() time.Time { return row.now },
@@ -183,6 +185,33 @@ func TestNamesAreHeld(t *testing.T) {
 				t.Errorf("%s: %v", key, err)
 			}
 		})
+	}
+}
+
+// TestASnapshotThatIsTooShortIsFound has one with a sound checksum, all of whose pages are
+// those of its state, and not all that the state has: a restore that reads it is refused.
+func TestASnapshotThatIsTooShortIsFound(t *testing.T) {
+	r := newRig(t)
+	state := r.states[22]
+	newest, err := replica.New(r.store).Find(t.Context(), 0, 22, 22)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := replica.Draft{
+		Level: plan.SnapshotLevel, Min: 1, Max: 22, Created: newest.Created, Writer: writer, Digest: newest.Digest,
+		Position: wal.Position{PageSize: pageSize, Commit: uint32(len(state)/pageSize) - 1},
+	}
+	short, err := replica.New(r.store).Put(t.Context(), d, func(emit func(uint32, []byte) error) (err error) {
+		for pgno := uint32(1); pgno <= d.Position.Commit && err == nil; pgno++ {
+			err = emit(pgno, state[(pgno-1)*pageSize:pgno*pageSize])
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := r.survey().Damaged; len(found) != 1 || found[0].Key != short.Key() || !found[0].Certain {
+		t.Errorf("got %+v, want %s", found, short.Key())
 	}
 }
 

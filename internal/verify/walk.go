@@ -115,6 +115,8 @@ func (w *walk) compare(r *replica.Reader, o replica.Object) (why string, certain
 		return "", false, err
 	case differs != 0:
 		return fmt.Sprintf("page %d is not that of the state at %s", differs, o.Max), w.sure(o), nil
+	case r.Commit() != w.table.Commit():
+		return fmt.Sprintf("it ends with page %d, the state at %s with %d", r.Commit(), o.Max, w.table.Commit()), w.sure(o), nil
 	case o.Digest != 0 && o.Digest != w.table.Digest():
 		return fmt.Sprintf("it names the digest %s, the state at %s has %s", o.Digest, o.Max, w.table.Digest()), w.sure(o), nil
 	}
