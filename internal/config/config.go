@@ -35,6 +35,7 @@ type Config struct {
 	Retention Retention
 
 	Maintenance Maintenance
+	Tuning      Tuning
 
 	Log     Log
 	Metrics Metrics
@@ -78,6 +79,25 @@ type Maintenance struct {
 
 	Scratch string // directory for verifications; empty for one beside the worker's state
 }
+
+// Tuning says what a worker takes on at one time, and how often it speaks to Temporal.
+// What is 0 follows from the number of its databases.
+type Tuning struct {
+	Windows  int // that run side by side; no fewer than there are listed databases
+	Control  int // passes, clean-ups and closings beside windows
+	Restores int // side by side
+	Pollers  int // of one queue, at most
+
+	StopTimeout time.Duration // that windows have to finish when the worker stops
+
+	Heartbeat           time.Duration // between two of one window; no more than LeastOften of Sync.Heartbeat
+	HeartbeatsPerSecond int           // of all windows together
+	WakesPerSecond      int           // of databases that change while they rest, or whose worker starts
+}
+
+// LeastOften is the longest time between two heartbeats of a window that counts as dead
+// after timeout of silence. What is left is for one that is late.
+func LeastOften(timeout time.Duration) time.Duration { return timeout * 2 / 3 }
 
 // Azure says how to reach the store, but for the secrets themselves.
 type Azure struct {

@@ -30,6 +30,7 @@ sync: {interval: 2s, window: 0, heartbeat: 30s, scrub: 1h, idle-after: 1m, cold-
 metrics: {listen: "127.0.0.1:9464"}
 backoff: {cap: 8s}
 maintenance: {slots: 7}
+tuning: {windows: 9, control: 8, restores: 7, pollers: 6, stop-timeout: 5s, heartbeats-per-second: 4, wakes-per-second: 3}
 azure: {endpoint: "", connection-string-file: /run/c, account-key-file: /run/k, sas-file: /run/s, tier: cool}
 janitor: {endpoint: "https://j.example", connection-string-file: /run/jc, account-key-file: /run/jk, sas-file: /run/js, tier: cold}
 retention: {window: 720h, level0: 2h, store: true}
@@ -76,6 +77,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Log:     config.Log{Level: "debug", Format: "json"},
 
 		Maintenance: config.Maintenance{Slots: 7},
+		Tuning:      config.Tuning{Windows: 9, Control: 8, Restores: 7, Pollers: 6, StopTimeout: 5 * time.Second, HeartbeatsPerSecond: 4, WakesPerSecond: 3},
 	}
 	want.Retention = config.Retention{Window: 720 * time.Hour, Level0: 2 * time.Hour, Store: true}
 	databases := []config.Database{
@@ -99,7 +101,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		t.Errorf("got  %+v, %+v\nwant %+v, 5s and 1h", c.Directories, c.Discovery, directories)
 	}
 	if c.Host != want.Host || c.Replica != want.Replica || c.StateDir != want.StateDir || c.Sync != want.Sync ||
-		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Janitor != want.Janitor || c.Retention != want.Retention || c.Log != want.Log || c.Metrics != want.Metrics || c.Maintenance != want.Maintenance {
+		c.Backoff != want.Backoff || c.Azure != want.Azure || c.Janitor != want.Janitor || c.Retention != want.Retention || c.Log != want.Log || c.Metrics != want.Metrics || c.Maintenance != want.Maintenance || c.Tuning != want.Tuning {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 }
@@ -140,6 +142,17 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestAWorkerIsTunedByVariablesAndFlagsToo(t *testing.T) {
+	c := mustLoad(t, config.Source{
+		File:    mustWrite(t, "tuning: {windows: 9, heartbeat: 20s}"),
+		Environ: []string{"HOLDFAST_TUNING_HEARTBEAT=40s", "HOLDFAST_TUNING_STOP_TIMEOUT=1m"},
+		Flags:   mustFlags(t, "--tuning-windows=0", "--tuning-pollers=3"),
+	})
+	if want := (config.Tuning{Heartbeat: 40 * time.Second, StopTimeout: time.Minute, Pollers: 3}); c.Tuning != want {
+		t.Errorf("got  %+v\nwant %+v", c.Tuning, want)
+	}
+}
+
 func TestWhereTheFileIsLookedFor(t *testing.T) {
 	named, inEnv, found := mustWrite(t, "host: named"), mustWrite(t, "host: in-env"), mustWrite(t, "host: found")
 	env := []string{"HOLDFAST_CONFIG=" + inEnv}
@@ -173,7 +186,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{name: "an unknown key in a section", file: "sync:\n  intervall: 1s", want: []string{"line 2", "unknown key sync.intervall; did you mean sync.interval?"}},
 		{name: "an unknown section", file: "snyc: {interval: 1s}", want: []string{"unknown key snyc; did you mean sync?"}},
-		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, directories, discovery, host, janitor, log, maintenance, metrics, replica, retention, state-dir, sync"}},
+		{name: "an unknown key near none", file: "zzzzzzzzzzzz: 1", want: []string{"unknown key zzzzzzzzzzzz; remove it, or write one of azure, backoff, databases, directories, discovery, host, janitor, log, maintenance, metrics, replica, retention, state-dir, sync, tuning"}},
 		{name: "a key as long as another", file: "qwertyu: {listen: ':1'}", want: []string{"unknown key qwertyu; remove it"}},
 		{name: "a key of a later version", file: "sync: {of-the-future: 5m}", want: []string{"unknown key sync.of-the-future"}},
 		{name: "an unknown key of a database", file: "databases: [{file: /a.db}]", want: []string{"unknown key databases[0].file; remove it, or write one of name, path, replica"}},
@@ -214,6 +227,15 @@ func TestMistakesAreNamed(t *testing.T) {
 		{name: "no number of slots", file: "maintenance: {slots: two}", want: []string{`maintenance.slots: got "two"; write a number from 0 to 1000`}},
 		{name: "a negative number of slots", args: []string{"--maintenance-slots=-1"}, want: []string{`--maintenance-slots: got "-1"; write a number`}},
 		{name: "more slots than make sense", env: []string{"HOLDFAST_MAINTENANCE_SLOTS=1001"}, want: []string{`HOLDFAST_MAINTENANCE_SLOTS: got "1001"; write a number`}},
+		{name: "no number of windows", file: "tuning: {windows: many}", want: []string{`tuning.windows: got "many"; write a number from 0 to 1000000`}},
+		{name: "more pollers than the SDK has", env: []string{"HOLDFAST_TUNING_POLLERS=101"}, want: []string{`HOLDFAST_TUNING_POLLERS: got "101"; write a number from 0 to 100`}},
+		{name: "a negative number of wakes", args: []string{"--tuning-wakes-per-second=-1"}, want: []string{`--tuning-wakes-per-second: got "-1"; write a number from 0`}},
+		{name: "fewer windows than databases", file: "tuning: {windows: 1}\nreplica: file:///r\ndatabases: [{path: /a.db}, {path: /b.db}]", want: []string{"tuning.windows: got 1 for 2 listed databases", "write at least that, or 0"}},
+		{name: "heartbeats that let a window die", file: "tuning: {heartbeat: 41s}", want: []string{"tuning.heartbeat: got 41s", "sync.heartbeat, 1m0s", "no more than 40s"}},
+		{name: "heartbeats that follow each other", file: "tuning: {heartbeat: 10ms}", want: []string{"tuning.heartbeat: got 10ms; write at least 1s"}},
+		{name: "two words on heartbeats", file: "tuning: {heartbeat: 20s, heartbeats-per-second: 5}", want: []string{"tuning: heartbeat, 20s,", "heartbeats-per-second, 5,", "write one of them"}},
+		{name: "no time to stop", file: "tuning: {stop-timeout: 10ms}", want: []string{"tuning.stop-timeout: got 10ms; write 1s to 10m0s"}},
+		{name: "a stop that does not end", file: "tuning: {stop-timeout: 1h}", want: []string{"tuning.stop-timeout: got 1h0m0s; write 1s to 10m0s"}},
 		{name: "an unknown level", file: "log: {level: loud}", want: []string{`log.level: got "loud"; write one of debug, info, warn, error`}},
 		{name: "an unknown tier of the janitor's", file: "janitor: {tier: archive}", want: []string{`janitor.tier: got "archive"; write one of`}},
 		{name: "puts that go too early", file: "retention: {level0: 59m}", want: []string{"retention.level0: got 59m0s; write at least 1h0m0s"}},

@@ -215,7 +215,8 @@ func decode(v *viper.Viper, from origin) (Config, error) {
 			Level0: d.duration("retention.level0"),
 			Store:  d.truth("retention.store"),
 		},
-		Maintenance: Maintenance{Slots: d.count("maintenance.slots"), Scratch: d.text("maintenance.scratch")},
+		Maintenance: Maintenance{Slots: d.count("maintenance.slots", mostSlots), Scratch: d.text("maintenance.scratch")},
+		Tuning:      d.tuning(),
 
 		Metrics: Metrics{Listen: d.text("metrics.listen")},
 		Log:     Log{Level: d.text("log.level"), Format: d.text("log.format")},
@@ -280,13 +281,34 @@ func (d *decoder) size(name string) Size {
 // object's pages.
 const mostSlots = 1000
 
-func (d *decoder) count(name string) int {
+func (d *decoder) count(name string, most int) int {
 	text := d.text(name)
 	value, err := strconv.Atoi(text)
-	if err != nil || value < 0 || value > mostSlots {
-		d.fail(name, fmt.Errorf("got %q; write a number from 0 to %d", text, mostSlots))
+	if err != nil || value < 0 || value > most {
+		d.fail(name, fmt.Errorf("got %q; write a number from 0 to %d", text, most))
 	}
 	return value
+}
+
+// What a worker may be tuned to: beyond, the service or the machine has other limits.
+const (
+	mostWindows  = 1_000_000
+	mostPollers  = 100 // what the SDK lets a queue have by itself
+	mostASecond  = 10_000
+	mostRestores = 100
+)
+
+func (d *decoder) tuning() Tuning {
+	return Tuning{
+		Windows:             d.count("tuning.windows", mostWindows),
+		Control:             d.count("tuning.control", mostSlots),
+		Restores:            d.count("tuning.restores", mostRestores),
+		Pollers:             d.count("tuning.pollers", mostPollers),
+		StopTimeout:         d.duration("tuning.stop-timeout"),
+		Heartbeat:           d.duration("tuning.heartbeat"),
+		HeartbeatsPerSecond: d.count("tuning.heartbeats-per-second", mostASecond),
+		WakesPerSecond:      d.count("tuning.wakes-per-second", mostASecond),
+	}
 }
 
 func (d *decoder) fail(name string, err error) {

@@ -43,7 +43,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	for _, check := range []func() error{c.checkTimes, c.Retention.check, c.checkChoices, c.fillDatabases, c.checkTwice, c.fillDirectories} {
+	for _, check := range []func() error{c.checkTimes, c.checkTuning, c.Retention.check, c.checkChoices, c.fillDatabases, c.checkTwice, c.fillDirectories} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -64,6 +64,31 @@ func (c *Config) checkTimes() error {
 	case c.Backoff.Cap <= 0 || c.Backoff.Cap < c.Sync.Interval:
 		return fmt.Errorf("backoff.cap: got %v; write more than zero and no less than sync.interval, %v",
 			c.Backoff.Cap, c.Sync.Interval)
+	}
+	return nil
+}
+
+// What a tuned worker needs at least.
+const (
+	leastBeat = time.Second // the status is no fresher than what is asked for by the second
+	leastStop = time.Second // a put that is under way, and the word that it was the last
+	mostStop  = 10 * time.Minute
+)
+
+func (c *Config) checkTuning() error {
+	t := c.Tuning
+	switch most := LeastOften(c.Sync.Heartbeat); {
+	case t.Heartbeat != 0 && t.Heartbeat < min(leastBeat, most):
+		return fmt.Errorf("tuning.heartbeat: got %v; write at least %v, or 0 for what follows from the number of databases", t.Heartbeat, min(leastBeat, most))
+	case t.Heartbeat > most:
+		return fmt.Errorf("tuning.heartbeat: got %v, and a window that is silent for sync.heartbeat, %v, counts as dead; write no more than %v, two thirds of it",
+			t.Heartbeat, c.Sync.Heartbeat, most)
+	case t.Heartbeat != 0 && t.HeartbeatsPerSecond != 0:
+		return fmt.Errorf("tuning: heartbeat, %v, says how often each window sends one, so heartbeats-per-second, %d, would say nothing; write one of them", t.Heartbeat, t.HeartbeatsPerSecond)
+	case t.Windows != 0 && t.Windows < len(c.Databases):
+		return fmt.Errorf("tuning.windows: got %d for %d listed databases, and each needs one; write at least that, or 0", t.Windows, len(c.Databases))
+	case t.StopTimeout != 0 && (t.StopTimeout < leastStop || t.StopTimeout > mostStop):
+		return fmt.Errorf("tuning.stop-timeout: got %v; write %v to %v, or 0 for what follows from the number of databases", t.StopTimeout, leastStop, mostStop)
 	}
 	return nil
 }
