@@ -5,8 +5,9 @@ import "sync"
 // attempts remembers, by database, the Sync activities at work in this process
 // and how the failures stood when the last one ended.
 type attempts struct {
-	mu sync.Mutex
-	of map[string]*presence
+	mu      sync.Mutex
+	of      map[string]*presence
+	working int // attempts under way, of all databases
 }
 
 type presence struct {
@@ -17,8 +18,9 @@ type presence struct {
 
 // enter counts one more attempt and returns what takes it back.
 func (a *attempts) enter(name string) (leave func()) {
-	a.change(name, func(p *presence) { p.working++ })
-	return func() { a.change(name, func(p *presence) { p.working-- }) }
+	add := func(n int) { a.change(name, func(p *presence) { p.working += n; a.working += n }) }
+	add(1)
+	return func() { add(-1) }
 }
 
 // leave keeps how the failures stand after an attempt; nil says that there are
@@ -31,6 +33,13 @@ func (a *attempts) leave(name string, window int, beat *Beat) {
 func (a *attempts) any(name string) (yes bool) {
 	a.change(name, func(p *presence) { yes = p.working > 0 })
 	return yes
+}
+
+// atWork returns how many attempts are under way.
+func (a *attempts) atWork() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.working
 }
 
 // left returns how the failures stood after the window's last attempt; nil when

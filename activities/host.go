@@ -60,6 +60,11 @@ type HostActivities struct {
 	// any more: its workflow may be gone.
 	Doubt func(database string)
 
+	// BeatEvery, if not nil, is the least time between two heartbeats of a window while
+	// that many are at work in this process. timeout is after how long a silent one
+	// counts as dead.
+	BeatEvery func(windows int, timeout time.Duration) time.Duration
+
 	attempts attempts
 	quiet    quiet
 	reports  reports
@@ -69,13 +74,26 @@ type HostActivities struct {
 // longer than ctx allows.
 func (a *HostActivities) Close(ctx context.Context) { a.reports.close(ctx) }
 
+// Quiet is how long an activity works before its first heartbeat. A look at a database
+// that rests, and a pass of the plain form, are over by then.
+const Quiet = time.Second
+
+// rhythm is that of windows and passes.
+func (a *HostActivities) rhythm() rhythm {
+	r := rhythm{quiet: Quiet}
+	if a.BeatEvery != nil {
+		r.rest = func(timeout time.Duration) time.Duration { return a.BeatEvery(a.attempts.atWork(), timeout) }
+	}
+	return r
+}
+
 // SyncOnce makes one pass and returns where the replica is then, or with Check
 // only judges whether passes could be made.
 func (a *HostActivities) SyncOnce(ctx context.Context, in SyncOnceInput) (Progress, error) {
 	if in.Check {
 		return Progress{}, a.check(ctx, in.Database)
 	}
-	pulse := startPulse(ctx, Beat{Progress: Progress{TXID: in.Head}})
+	pulse := startPulse(ctx, Beat{Progress: Progress{TXID: in.Head}}, a.rhythm())
 	defer pulse.stop()
 	res, err := a.once(ctx, in)
 	if err != nil {

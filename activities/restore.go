@@ -97,7 +97,7 @@ func (a *RestoreActivities) restore(ctx context.Context, r host.Restoring) (Rest
 	defer end()
 	work, leave := withWorker(ctx)
 	defer leave()
-	pulse, begun := startPulse(ctx, RestoreBeat{}), time.Now()
+	pulse, begun := startPulse(ctx, RestoreBeat{}, rhythm{}), time.Now()
 	r.Progress = func(p restore.Progress) { pulse.set(restoreBeat(p, time.Since(begun))) }
 	res, err := a.Host.Restore(work, r)
 	pulse.stop()

@@ -80,7 +80,7 @@ func (a *HostActivities) begin(ctx context.Context, in SyncInput) *attempt {
 			start = last
 		}
 	}
-	t := &attempt{HostActivities: a, ctx: ctx, in: in, start: start, pulse: startPulse(ctx, start)}
+	t := &attempt{HostActivities: a, ctx: ctx, in: in, start: start, pulse: startPulse(ctx, start, a.rhythm())}
 	if in.Announce {
 		t.report(Report{Failures: start.Failures, Type: start.Type, TXID: start.TXID, SyncedAt: start.SyncedAt})
 	}

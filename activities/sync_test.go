@@ -178,6 +178,47 @@ func TestStopSyncReturnsOnlyWhenNoSyncIsAtWork(t *testing.T) {
 	<-ended
 }
 
+// A window at work for a minute sends a heartbeat every ten seconds when it is told so,
+// and what takes a moment sends none but its last word, if it fails.
+func TestHeartbeatsKeepTheirRhythm(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		takes time.Duration
+		err   error
+		want  int
+	}{
+		{"a minute", time.Minute, nil, 6},
+		{"ten minutes", 10 * time.Minute, nil, 60},
+		{"a moment", activities.Quiet / 2, nil, 0},
+		{"a failure", activities.Quiet / 2, errNet, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, &fakeHost{sync: func(_ context.Context, _ host.Window, beat func(host.Progress)) (host.Result, error) {
+					for begun := time.Now(); time.Since(begun) < row.takes; time.Sleep(min(time.Second, row.takes)) {
+						beat(host.Progress{TXID: 4})
+					}
+					return host.Result{Reason: host.WindowOver}, row.err
+				}})
+				sent := 0 // each asks when the next may be
+				b.a.BeatEvery = func(windows int, _ time.Duration) time.Duration {
+					if sent++; windows != 1 {
+						t.Errorf("%d windows are at work, want 1", windows)
+					}
+					return 10 * time.Second
+				}
+				_, err := b.sync(input(0), nil)
+				if (err == nil) != (row.err == nil) || err != nil && b.lastBeat().Failures != 1 {
+					t.Errorf("got %v", err)
+				}
+				if sent != row.want {
+					t.Errorf("%d heartbeats in %v, want %d", sent, row.takes, row.want)
+				}
+			})
+		})
+	}
+}
+
 // The server cancels a Sync that backs off without a word on its count.
 func TestStopSyncKnowsTheFailuresOfItsWindow(t *testing.T) {
 	synctest.Test(t, stopSyncKnows)
