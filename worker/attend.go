@@ -19,11 +19,6 @@ const (
 	// askEvery is how often it is asked whether Temporal answers.
 	askEvery = time.Second
 
-	// wakesPerSecond are those of one host, so that a thousand databases that change at
-	// once, or a host that starts with as many, take the service's time in turn. They
-	// are shipped meanwhile.
-	wakesPerSecond = 50
-
 	// wakeWithin is what one of them, or one question, may take.
 	wakeWithin = 5 * time.Second
 
@@ -122,12 +117,14 @@ type data interface {
 }
 
 // run attends to h until ctx ends. again registers a database of which the service knows
-// nothing any more.
-func (a *attendance) run(ctx context.Context, h data, again func(context.Context, host.Instructions) error) {
+// nothing any more. Databases are told of and asked about so many in a second, so that a
+// thousand that change at once, or a host that starts with as many, take the service's
+// time in turn. They are shipped meanwhile.
+func (a *attendance) run(ctx context.Context, h data, perSecond int, again func(context.Context, host.Instructions) error) {
 	var ended sync.WaitGroup
 	defer ended.Wait()
 	ended.Go(func() { a.ask(ctx, h) })
-	pace := rate.NewLimiter(wakesPerSecond, wakesPerSecond)
+	pace := rate.NewLimiter(rate.Limit(perSecond), perSecond)
 	for {
 		name, unsure := a.next()
 		if name == "" {

@@ -140,7 +140,8 @@ func connect(ctx context.Context, logger *slog.Logger, attend *attendance, going
 // are started again as long as there are databases to go on with.
 func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Connection, p plane) error {
 	h, attend := p.host, p.attend
-	acts := &activities.HostActivities{Host: h, Reporter: activities.BySignal(c), Doubt: attend.doubt}
+	t := tune(max(len(s.Databases), len(h.Instructions())), s.Tuning)
+	acts := &activities.HostActivities{Host: h, Reporter: activities.BySignal(c), Doubt: attend.doubt, BeatEvery: t.beatEvery}
 	defer func() {
 		tell, cancel := context.WithTimeout(context.Background(), tellWithin)
 		defer cancel()
@@ -153,10 +154,10 @@ func work(ctx context.Context, logger *slog.Logger, s settings, c *control.Conne
 	defer ended.Wait()
 	defer cancel()
 	attend.connected(temporal{control.New(c, c.Namespace), c}, slices.Collect(maps.Keys(h.Instructions())))
-	ended.Go(func() { attend.run(attending, h, again(control.New(c, c.Namespace))) })
+	ended.Go(func() { attend.run(attending, h, t.wakes, again(control.New(c, c.Namespace))) })
 	ended.Go(func() { relieve(attending, h.Resting) })
 	for {
-		fleet := newWorkers(c.Client, s, abilities{acts, &activities.RestoreActivities{Host: h}, p.replicas})
+		fleet := newWorkers(c.Client, s, t, abilities{acts, &activities.RestoreActivities{Host: h}, p.replicas})
 		failure := fleet.start()
 		if failure == nil {
 			logger.Info("worker started", telemetry.Host, s.Host)

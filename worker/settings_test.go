@@ -88,16 +88,3 @@ func TestSecretsAreNeverLogged(t *testing.T) {
 		}
 	}
 }
-
-func TestHeartbeatsGoOutOftenEnoughToLookAt(t *testing.T) {
-	for timeout, want := range map[string]string{"60s": "5s", "2s": "1s"} {
-		w, _ := machine(t, "HOLDFAST_SYNC_HEARTBEAT="+timeout)
-		s, err := settle(w, config.Source{Environ: w.environ})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := beatEvery(s).String(); got != want {
-			t.Errorf("with a time-out of %s: got one in %s, want %s", timeout, got, want)
-		}
-	}
-}

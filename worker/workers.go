@@ -18,33 +18,9 @@ import (
 )
 
 const (
-	// spareWindows are slots for databases that the command line registers.
-	spareWindows = 1000
-
-	// foundWindows are slots for databases that are still to be found in directories.
-	// A slot that is not used costs nothing.
-	foundWindows = 100_000
-
-	// controlSlots bound how many passes, clean-ups and closings run beside
-	// windows.
-	controlSlots = 100
-
-	// restoreSlots bound how many restores run side by side. One takes what network
-	// and disk give; a second one keeps a small database from waiting for a large one.
-	restoreSlots = 2
-
 	// restoreBeatEvery is the longest that a restore's heartbeat is held back: by one,
 	// somebody who waits learns how far it is, and it learns that it is cancelled.
 	restoreBeatEvery = 2 * time.Second
-
-	// finishWithin is what a window gets to finish its put when the worker stops,
-	// and an order to end.
-	finishWithin = 20 * time.Second
-
-	// beatsPerTimeout is how many heartbeats go out in the time after which a
-	// silent window counts as dead. The SDK alone would send 1.25, too few for
-	// whoever looks at the status; each one is an action that a service may bill.
-	beatsPerTimeout = 12
 
 	// stickyWithin is how long a task of a workflow waits for the worker that has
 	// the workflow in memory. One that was killed never takes it.
@@ -72,60 +48,39 @@ type abilities struct {
 // newWorkers makes one worker for each of the host's queues, one for the workflows, and
 // one for maintenance unless there are no slots for it. Windows and restores hold slots
 // for minutes, so nothing else may share theirs.
-func newWorkers(c client.Client, s settings, can abilities) *workers {
+func newWorkers(c client.Client, s settings, t tuning, can abilities) *workers {
 	w := &workers{fatal: make(chan error, 5)}
 	w.add(c, workflows.TaskQueue, worker.Options{
 		LocalActivityWorkerOnly:      true,
 		StickyScheduleToStartTimeout: stickyWithin,
+		WorkflowTaskPollerBehavior:   t.scaled(),
 		Interceptors:                 []interceptor.WorkerInterceptor{workflows.SignalsInOrder()},
 	})
 	workflows.RegisterWorkflows(w.all[0])
-	w.add(c, workflows.SyncQueue(s.Host), worker.Options{
-		DisableWorkflowWorker:              true,
-		MaxConcurrentActivityExecutionSize: windows(s),
-		WorkerStopTimeout:                  finishWithin,
-		MaxHeartbeatThrottleInterval:       beatEvery(s),
-	})
+	w.add(c, workflows.SyncQueue(s.Host), t.activities(t.windows, t.scaled(), leastBeat))
 	workflows.RegisterSyncActivities(w.all[1], can.host)
-	w.add(c, workflows.ControlQueue(s.Host), worker.Options{
-		DisableWorkflowWorker:              true,
-		MaxConcurrentActivityExecutionSize: controlSlots,
-		WorkerStopTimeout:                  finishWithin,
-		MaxHeartbeatThrottleInterval:       beatEvery(s),
-	})
+	w.add(c, workflows.ControlQueue(s.Host), t.activities(t.control, t.scaled(), leastBeat))
 	workflows.RegisterControlActivities(w.all[2], can.host)
 	workflows.RegisterRestoreActivities(w.all[2], can.restore)
-	w.add(c, workflows.RestoreQueue(s.Host), worker.Options{
-		DisableWorkflowWorker:              true,
-		MaxConcurrentActivityExecutionSize: restoreSlots,
-		WorkerStopTimeout:                  finishWithin,
-		MaxHeartbeatThrottleInterval:       restoreBeatEvery,
-	})
+	w.add(c, workflows.RestoreQueue(s.Host), t.activities(t.restores, t.fixed(), restoreBeatEvery))
 	workflows.RegisterRestoreActivities(w.all[3], can.restore)
 	if s.Maintenance.Slots > 0 {
-		w.add(c, workflows.MaintenanceQueue, worker.Options{
-			DisableWorkflowWorker:              true,
-			MaxConcurrentActivityExecutionSize: s.Maintenance.Slots,
-			WorkerStopTimeout:                  finishWithin,
-			MaxHeartbeatThrottleInterval:       beatEvery(s),
-		})
+		w.add(c, workflows.MaintenanceQueue, t.activities(s.Maintenance.Slots, t.fixed(), leastBeat))
 		workflows.RegisterReplicaActivities(w.all[4], can.replica)
 	}
 	return w
 }
 
-// windows is how many run side by side at most.
-func windows(s settings) int {
-	n := len(s.Databases) + spareWindows
-	if len(s.Directories) > 0 {
-		n += foundWindows
+// activities are the options of a worker that only has activities, which hold back their
+// heartbeats by themselves; beat is the least time between two.
+func (t tuning) activities(slots int, pollers worker.PollerBehavior, beat time.Duration) worker.Options {
+	return worker.Options{
+		DisableWorkflowWorker:              true,
+		MaxConcurrentActivityExecutionSize: slots,
+		ActivityTaskPollerBehavior:         pollers,
+		WorkerStopTimeout:                  t.stopTimeout,
+		MaxHeartbeatThrottleInterval:       beat,
 	}
-	return n
-}
-
-// beatEvery is the longest that a heartbeat is held back.
-func beatEvery(s settings) time.Duration {
-	return max(time.Second, s.Sync.Heartbeat/beatsPerTimeout)
 }
 
 // add makes a worker with the options that all have. Activities go to queues of

@@ -93,7 +93,7 @@ func (s *stage) setUp(ctx context.Context, db string) error {
 	root := fmt.Sprintf("abs://%s@%s/demo-%d?endpoint=%s", s.at.Account, s.at.Container, time.Now().Unix(), url.QueryEscape(s.at.Blob))
 	base, query, _ := strings.Cut(root, "?")
 	s.replica = base + "/" + name + "?" + query
-	text := fmt.Sprintf("host: demo\nreplica: %q\nsync: {heartbeat: 12s}  # so that the status is a second old at most\n", root)
+	text := fmt.Sprintf("host: demo\nreplica: %q\ntuning: {heartbeat: 1s}  # so that the status is a second old at most\n", root)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		return err
 	}
