@@ -128,9 +128,14 @@ func (k *kept) put(every time.Duration, n int) {
 	}
 }
 
-// run is what Maintain does.
+// run is what Maintain does, and what the workflow makes of it.
 func (k *kept) run() {
-	res := activities.MaintainResult{}
+	workflows.Ended(&k.m, k.now, k.now, k.head, k.head, k.maintain(), time.Time{})
+	k.runs = append(k.runs, k.now)
+}
+
+// maintain is what Maintain does.
+func (k *kept) maintain() (res activities.MaintainResult) {
 	gone := map[plan.File]bool{}
 	for _, r := range plan.Retention(k.files, k.policy, nil, k.now) {
 		gone[r.File] = true
@@ -145,8 +150,7 @@ func (k *kept) run() {
 	}
 	res.Left = len(plan.Retention(k.files, k.policy, nil, k.now))
 	res.Next, _ = plan.NextRemoval(k.files, k.policy, nil, k.now)
-	workflows.Ended(&k.m, k.now, k.now, k.head, k.head, res, time.Time{})
-	k.runs = append(k.runs, k.now)
+	return res
 }
 
 // look is the end of a window: what was put is heard of, and a run is made if it is due.
