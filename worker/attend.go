@@ -82,6 +82,9 @@ func (a *attendance) Stirred(database string) {
 	a.poke()
 }
 
+// Missed implements host.Attendance.
+func (a *attendance) Missed(database string) { a.doubt(database) }
+
 func (a *attendance) poke() {
 	select {
 	case a.poked <- struct{}{}:

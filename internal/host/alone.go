@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,10 @@ const (
 	// aloneGrace is how late the next window may be before nobody is thought to send it.
 	aloneGrace = 500 * time.Millisecond
 
+	// missedAfter is how late it may be, beyond that, though whoever decides is there: it
+	// may have been lost on its way, which is noticed only when its heartbeat stays away.
+	missedAfter = time.Second
+
 	// aloneLength is how long a window may be that nobody has sent.
 	aloneLength = time.Minute
 
@@ -23,6 +28,14 @@ const (
 	// does not come any more: one until the lost one is missed, one for it to be sent
 	// again, and one for luck.
 	bridgeBeats = 3
+
+	// startsAtOnce is how many databases that an earlier process has had may be opened
+	// side by side, and make their first pass, while nobody decides in which order.
+	startsAtOnce = 32
+
+	// startPatience is how long one of them keeps others waiting: its store may be away,
+	// and theirs not.
+	startPatience = 2 * time.Second
 )
 
 // errTaken says that a window that nobody has sent is not needed.
@@ -32,6 +45,7 @@ var errTaken = errors.New("somebody decides for the database")
 func (s *slot) expect(w Window, res Result, err error, now time.Time) {
 	if !w.alone {
 		s.heard, s.bridge, s.roused = now, time.Time{}, false
+		s.awaited = err == nil && res.Reason != Idle
 	}
 	s.failures = w.Failures
 	if res.Passes > 0 {
@@ -111,9 +125,18 @@ func (s *slot) waits() bool {
 }
 
 // onItsOwn tells whether the slot has to go on without having been told to, and with
-// which window.
+// which window. It tells of one that is missed.
 func (s *slot) onItsOwn(now time.Time) (Window, bool) {
-	away := s.host.opts.Attendance.Away(s.wanted().Name)
+	name := s.wanted().Name
+	w, alone, missed := s.judge(now, s.host.opts.Attendance.Away(name))
+	if missed {
+		s.host.opts.Attendance.Missed(name)
+	}
+	return w, alone
+}
+
+// judge is onItsOwn with what is known of whoever decides.
+func (s *slot) judge(now time.Time, away bool) (w Window, alone, missed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if away {
@@ -125,17 +148,23 @@ func (s *slot) onItsOwn(now time.Time) (Window, bool) {
 	within := now.Sub(s.heard) < s.orders.Rules.Autonomy
 	left := min(aloneLength, s.bridge.Sub(now))
 	if !due || !within || left <= 0 {
-		return Window{}, false
+		return Window{}, false, due && s.awaited && now.Sub(s.due) >= missedAfter
 	}
-	s.solo, s.recall = true, false
+	s.solo = true
 	return Window{
 		Database: s.orders.Database, Rules: s.orders.Rules, Interval: s.orders.Interval, Length: left, Failures: s.failures, alone: true,
-	}, true
+	}, true, false
 }
 
 // goAlone runs a window that nobody has sent. One that is sent meanwhile ends it.
 func (s *slot) goAlone(ctx context.Context, w Window) {
-	res, err := s.window(ctx, w, func(Progress) {})
+	passed := s.awaitStart(ctx)
+	var res Result
+	err := ctx.Err()
+	if err == nil {
+		res, err = s.window(ctx, w, func(Progress) { passed() })
+	}
+	passed()
 	s.mu.Lock()
 	s.solo = false
 	s.mu.Unlock()
@@ -146,6 +175,25 @@ func (s *slot) goAlone(ctx context.Context, w Window) {
 	case w.Failures > 0 && res.Passes > 0:
 		s.host.opts.Log.Info("recovered", "db", w.Name, "failures", w.Failures)
 	}
+}
+
+// awaitStart waits for a place among those that are opened first in this process, and
+// returns what gives it up. One that was open has none and needs none.
+func (s *slot) awaitStart(ctx context.Context) (passed func()) {
+	if !s.isRecalled() {
+		return func() {}
+	}
+	select {
+	case s.host.starting <- struct{}{}:
+	case <-ctx.Done():
+		return func() {}
+	}
+	s.mu.Lock()
+	s.recall = false
+	s.mu.Unlock()
+	passed = sync.OnceFunc(func() { <-s.host.starting })
+	time.AfterFunc(startPatience, passed)
+	return passed
 }
 
 // Hold lets nothing be shipped of a database before its next window, also if nobody

@@ -27,6 +27,7 @@ type attendance struct {
 	mu      sync.Mutex
 	away    bool
 	stirred []string
+	missed  int
 }
 
 func (a *attendance) Away(string) bool {
@@ -39,6 +40,18 @@ func (a *attendance) Stirred(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stirred = append(a.stirred, name)
+}
+
+func (a *attendance) Missed(string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.missed++
+}
+
+func (a *attendance) misses() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.missed
 }
 
 func (a *attendance) goes(away bool) {
@@ -204,6 +217,38 @@ func TestNobodyComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mustNotShip()
+}
+
+// TestAWindowThatIsMissedIsToldOf ends windows well, and badly, and sends no other.
+func TestAWindowThatIsMissedIsToldOf(t *testing.T) {
+	s := newStage(t)
+	s.mustEnd(window(t.Context(), s.h, s.window(func(w *host.Window) { w.Length = 0 }), nil), host.WindowOver)
+	s.eventually("a window is missed", func() bool { return s.who.misses() > 0 })
+	s.mustNotShip()
+	s.who.goes(true)
+	s.mustShip()
+	s.h.Hold(s.d.Name)
+	if err := s.h.StopSync(t.Context(), s.d.Name); err != nil {
+		t.Fatal(err)
+	}
+	s.who.goes(false)
+	before := s.who.misses()
+	time.Sleep(2 * time.Second)
+	if n := s.who.misses() - before; n != 0 {
+		t.Errorf("missed %d times while held", n)
+	}
+	s.stores[s.d.Replica] = &refusing{Store: s.stores[s.d.Replica], err: fmt.Errorf("%w: for a test", blob.ErrUnavailable)}
+	if err := s.h.Release(t.Context(), s.d); err != nil {
+		t.Fatal(err)
+	}
+	s.do("INSERT INTO t VALUES (3)")
+	if o := <-window(t.Context(), s.h, s.window(func(w *host.Window) { w.Length = 0 }), nil); !errors.Is(o.err, blob.ErrUnavailable) {
+		t.Fatalf("got %v", o.err)
+	}
+	time.Sleep(2 * time.Second)
+	if n := s.who.misses() - before; n != 0 {
+		t.Errorf("missed %d times after a failure", n)
+	}
 }
 
 func TestAutonomyHasAnEnd(t *testing.T) {

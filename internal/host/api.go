@@ -71,6 +71,11 @@ type Attendance interface {
 	// Stirred is told that a database has changed for which no window runs, because
 	// the last one ended as Idle. It does not wait for anything.
 	Stirred(database string)
+
+	// Missed is told that a window is late which was to follow one that ended well,
+	// though somebody decides. It is told again while none comes and Away says no. It
+	// does not wait for anything.
+	Missed(database string)
 }
 
 // Reason says why a window ended well.

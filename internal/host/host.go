@@ -60,6 +60,7 @@ type always struct{}
 
 func (always) Away(string) bool { return false }
 func (always) Stirred(string)   {}
+func (always) Missed(string)    {}
 
 // Host keeps the slots of one worker process. It is safe for concurrent use.
 type Host struct {
@@ -70,6 +71,7 @@ type Host struct {
 
 	attending sync.WaitGroup // all that looks after slots without windows
 	hurried   chan struct{}  // wakes attend
+	starting  chan struct{}  // holds one element for each of startsAtOnce
 	poked     chan struct{}  // wakes lookAround
 	swept     time.Time      // lookAround's
 
@@ -103,7 +105,7 @@ func New(opts Options) (*Host, error) {
 	}
 	h := &Host{
 		opts: opts, slots: make(map[string]*slot), restoring: make(map[string]*restoring), done: make(chan struct{}), reading: rate.NewLimiter(ship.ScrubsTogether, ship.ScrubsAtOnce),
-		hurried: make(chan struct{}, 1), poked: make(chan struct{}, 1), lookouts: make(map[string]*lookout), stirring: make(map[*slot]*stir),
+		hurried: make(chan struct{}, 1), starting: make(chan struct{}, startsAtOnce), poked: make(chan struct{}, 1), lookouts: make(map[string]*lookout), stirring: make(map[*slot]*stir),
 	}
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)

@@ -38,6 +38,7 @@ type slot struct {
 	// What the slot goes by when it is to go on alone.
 	due      time.Time // when the next window should have begun
 	bridge   time.Time // until when it goes on though somebody decides
+	awaited  bool      // the last window that was sent ended well, so that another is to follow
 	roused   bool      // by a change while it was parked, and no window has come since
 	heard    time.Time // when somebody decided last
 	solo     bool      // it does, or is about to
