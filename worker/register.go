@@ -23,7 +23,7 @@ const (
 	roundSize = 1000
 
 	// firstRetry is the wait after a first refusal; each further one is twice as
-	// long, up to the backoff cap.
+	// long, up to the backoff cap. It is the wait for a service that is away.
 	firstRetry = 5 * time.Second
 )
 
@@ -168,13 +168,18 @@ func (r *registration) round(ctx context.Context, due []*wish) {
 	r.settle(due, errs)
 }
 
-// settle keeps what was refused for later; without errs, all of it. What was wanted
+// settle keeps what was refused for later; without errs, all of it, and not ever later,
+// as nobody has refused anything: the service was away. What was wanted
 // anew meanwhile is wanted still: its registration may have come to its end.
 func (r *registration) settle(tried []*wish, errs []error) {
 	r.mu.Lock()
 	for i, w := range tried {
-		if errs == nil || errs[i] != nil {
-			w.due, w.wait, w.refused = time.Now().Add(w.wait), min(2*w.wait, r.Backoff.Cap), errs != nil
+		if errs == nil {
+			w.due, w.refused = time.Now().Add(min(firstRetry, r.Backoff.Cap)), false
+			continue
+		}
+		if errs[i] != nil {
+			w.due, w.wait, w.refused = time.Now().Add(w.wait), min(2*w.wait, r.Backoff.Cap), true
 			continue
 		}
 		delete(r.said, w.Name)

@@ -121,6 +121,21 @@ func TestNothingIsRefusedWhileTheServiceIsAway(t *testing.T) {
 	}
 }
 
+// TestAServiceThatIsAwayIsAskedSteadily has it away for longer than any backoff.
+func TestAServiceThatIsAwayIsAskedSteadily(t *testing.T) {
+	var logs strings.Builder
+	_, r := newOffice(t, &logs)
+	r.Backoff.Cap = time.Hour
+	r.want(db("a"))
+	for range 8 {
+		due, _ := r.due(time.Now().Add(time.Hour))
+		r.settle(due, nil)
+	}
+	if _, next := r.due(time.Now()); time.Until(next) > firstRetry {
+		t.Errorf("asked again in %v, want %v", time.Until(next), firstRetry)
+	}
+}
+
 // running runs r, of which more may be wanted, until the test is over.
 func running(t *testing.T, r *registration) (ended <-chan struct{}) {
 	t.Helper()
