@@ -85,7 +85,7 @@ bench: build $(LITESTREAM) ## compare with Litestream, in about half an hour; RO
 	@go build -o $(BUILD)/bench ./test/bench
 	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- $(BUILD)/bench $(if $(ROWS),-rows $(ROWS)) $(if $(SIZE),-size $(SIZE))
 
-bench-fleet: build ## one worker with 1,000 databases, in about half an hour; ROWS=idle,load N=100 FOR=1m for a part of it
+bench-fleet: build ## one worker with 1,000 databases, in about 45 minutes; ROWS=idle,load N=100 FOR=1m for a part of it
 	@go build -o $(BUILD)/fleet ./test/fleet
 	@$(STACK) run --temporal-port 0 --ui-port 0 --blob-port 0 -- $(BUILD)/fleet $(if $(ROWS),-rows $(ROWS)) $(if $(N),-n $(N)) $(if $(FOR),-for $(FOR))
 

@@ -100,7 +100,7 @@ func (f *fleet) say(row, what, figure string, met bool, target string) {
 		verdict = "NOT MET (" + target + ")"
 		f.failed = errors.New("not all is met")
 	}
-	fmt.Printf("%-9s %-46s %14s  %s\n", row, what, figure, verdict)
+	fmt.Printf("%-9s %-60s %14s  %s\n", row, what, figure, verdict)
 }
 
 // metricsAddress is where a worker that is asked for its metrics serves them.
@@ -109,22 +109,24 @@ const metricsAddress = "127.0.0.1:19464"
 // crowd is a worker with many databases.
 type crowd struct {
 	*fleet
-	name   string
-	dir    string
-	paths  []string
-	names  []string
-	memory bool // the store is a directory in memory
-	root   string
-	config string
-	worker *exec.Cmd
-	log    *os.File
-	begun  time.Time // of the worker
+	temporal client.Client // the fleet's, or one of the row's own
+	address  string        // of its server
+	name     string
+	dir      string
+	paths    []string
+	names    []string
+	memory   bool // the store is a directory in memory
+	root     string
+	config   string
+	worker   *exec.Cmd
+	log      *os.File
+	begun    time.Time // of the worker
 }
 
 // newCrowd makes n databases. settings are the worker's sync settings.
 func (f *fleet) newCrowd(n int, memory bool, settings string) (*crowd, error) {
 	f.crowds++
-	c := &crowd{fleet: f, name: fmt.Sprintf("fleet-%d-%d", os.Getpid(), f.crowds), memory: memory}
+	c := &crowd{fleet: f, temporal: f.temporal, address: f.at.Temporal, name: fmt.Sprintf("fleet-%d-%d", os.Getpid(), f.crowds), memory: memory}
 	c.dir = filepath.Join(f.dir, c.name)
 	if err := os.Mkdir(c.dir, 0o700); err != nil {
 		return nil, err
@@ -169,7 +171,7 @@ func (c *crowd) start() (err error) {
 	c.worker = exec.Command(filepath.Join(c.bin, "holdfast-worker"), "--config", c.config)
 	c.worker.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "XDG_STATE_HOME=" + c.dir,
-		"TEMPORAL_ADDRESS=" + c.at.Temporal, "AZURE_STORAGE_ACCOUNT=" + c.at.Account, "AZURE_STORAGE_KEY=" + key[1],
+		"TEMPORAL_ADDRESS=" + c.address, "AZURE_STORAGE_ACCOUNT=" + c.at.Account, "AZURE_STORAGE_KEY=" + key[1],
 	}
 	c.worker.Stdout, c.worker.Stderr = c.log, c.log
 	c.begun = time.Now()

@@ -38,6 +38,7 @@ var rows = []struct {
 	{"wake", (*fleet).wake},
 	{"latency", (*fleet).latency},
 	{"load", (*fleet).load},
+	{"away", (*fleet).away},
 }
 
 func main() {
@@ -48,7 +49,7 @@ func main() {
 	flag.StringVar(&o.bin, "bin", ".build", "directory of the programs")
 	flag.StringVar(&o.rows, "rows", "", "names of rows, by comma; empty for all")
 	flag.IntVar(&o.count, "n", 1000, "databases")
-	flag.DurationVar(&o.span, "for", 5*time.Minute, "how long rest is measured; a fifth of it for load")
+	flag.DurationVar(&o.span, "for", 5*time.Minute, "how long rest is measured, and Temporal is away; a fifth of it for load")
 	flag.BoolVar(&o.keep, "keep", false, "leave databases and logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

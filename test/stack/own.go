@@ -3,6 +3,7 @@ package stack
 import (
 	"net"
 	"net/url"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -82,6 +83,20 @@ func (o *Own) Kill(t testing.TB) {
 				t.Fatalf("%s still answers %v after the kill", address, within)
 			}
 		}
+	}
+}
+
+// Freeze stops the stack's processes where they are; connections to it stay. Parts that
+// holdfast-dev has started as programs of their own are stopped, too.
+func (o *Own) Freeze(t testing.TB) { o.signal(t, syscall.SIGSTOP) }
+
+// Thaw lets a frozen stack go on.
+func (o *Own) Thaw(t testing.TB) { o.signal(t, syscall.SIGCONT) }
+
+func (o *Own) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := o.program.signal(s); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -76,6 +77,24 @@ func (p *program) stop() {
 func (p *program) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
+}
+
+// signal sends a signal to holdfast-dev and the programs that it has started.
+func (p *program) signal(s syscall.Signal) error {
+	own := p.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", own, own))
+	if err != nil {
+		return err
+	}
+	errs := []error{p.cmd.Process.Signal(s)}
+	for _, field := range strings.Fields(string(children)) {
+		pid, err := strconv.Atoi(field)
+		if err == nil {
+			err = syscall.Kill(pid, s)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // build makes .build/holdfast-dev, which takes minutes on a machine that has
