@@ -115,6 +115,7 @@ func (a *attendance) connected(s service, databases []string) {
 type data interface {
 	Instructions() map[string]host.Instructions
 	Hold(database string)
+	GoOn(database string)
 	StopSync(ctx context.Context, database string) error
 	Release(ctx context.Context, d host.Database) error
 }
@@ -243,7 +244,9 @@ func (a *attendance) heed(ctx context.Context, h data, again func(context.Contex
 		log.Info("paused meanwhile")
 		h.Hold(i.Database.Name)
 		return h.StopSync(ctx, i.Database.Name)
-	case control.Expected, control.Resting:
+	case control.Expected:
+		h.GoOn(i.Database.Name)
+	case control.Resting:
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func (d *tended) tell(order, name string) error {
 
 func (d *tended) Wake(_ context.Context, name string) error     { return d.tell("wake", name) }
 func (d *tended) Hold(name string)                              { _ = d.tell("hold", name) }
+func (d *tended) GoOn(string)                                   {}
 func (d *tended) StopSync(_ context.Context, name string) error { return d.tell("stop", name) }
 
 func (d *tended) Release(_ context.Context, db host.Database) error {
@@ -65,6 +66,9 @@ func (d *tended) asks() int {
 	return len(d.asked)
 }
 
+// perSecond is how many are asked about in a second.
+const perSecond = 50
+
 // newTended has n databases, connected and asked about.
 func newTended(t *testing.T, n int, s control.Standing) *tended {
 	t.Helper()
@@ -76,7 +80,7 @@ func newTended(t *testing.T, n int, s control.Standing) *tended {
 	ctx, cancel := context.WithCancel(t.Context())
 	var ended sync.WaitGroup
 	ended.Go(func() {
-		d.run(ctx, d, func(_ context.Context, i host.Instructions) error { return d.tell("register", i.Database.Name) })
+		d.run(ctx, d, perSecond, func(_ context.Context, i host.Instructions) error { return d.tell("register", i.Database.Name) })
 	})
 	t.Cleanup(func() {
 		cancel()
@@ -137,7 +141,7 @@ func TestAMissedDatabaseIsAskedAbout(t *testing.T) {
 // TestAfterAnOutageDatabasesAreAskedAboutInTurn has more databases than may be asked
 // about in a second, and as many again at once.
 func TestAfterAnOutageDatabasesAreAskedAboutInTurn(t *testing.T) {
-	d := newTended(t, 3*wakesPerSecond, control.Expected)
+	d := newTended(t, 3*perSecond, control.Expected)
 	d.noted(false, d)
 	time.Sleep(100 * time.Millisecond)
 	if n := d.asks(); n != 0 {

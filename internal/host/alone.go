@@ -196,6 +196,23 @@ func (s *slot) awaitStart(ctx context.Context) (passed func()) {
 	return passed
 }
 
+// GoOn lets a database go on alone until the next window comes, if one is missed that was
+// to follow: whoever decides would send one, but it may have been lost on its way.
+func (h *Host) GoOn(name string) {
+	h.mu.Lock()
+	s := h.slots[name]
+	h.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	if s.awaited {
+		s.bridge = time.Now().Add(bridgeBeats * s.orders.Rules.Heartbeat)
+	}
+	s.mu.Unlock()
+	h.hurry()
+}
+
 // Hold lets nothing be shipped of a database before its next window, also if nobody
 // decides until then. It does not end the one under way.
 func (h *Host) Hold(name string) {

@@ -225,7 +225,7 @@ func TestAWindowThatIsMissedIsToldOf(t *testing.T) {
 	s.mustEnd(window(t.Context(), s.h, s.window(func(w *host.Window) { w.Length = 0 }), nil), host.WindowOver)
 	s.eventually("a window is missed", func() bool { return s.who.misses() > 0 })
 	s.mustNotShip()
-	s.who.goes(true)
+	s.h.GoOn(s.d.Name)
 	s.mustShip()
 	s.h.Hold(s.d.Name)
 	if err := s.h.StopSync(t.Context(), s.d.Name); err != nil {
