@@ -21,6 +21,12 @@ const (
 	coldSize = 256 << 20
 )
 
+// tellingAfter is how long files must have rested before their times tell whether
+// anything was committed since: until then a transaction may be in the log that is not
+// committed yet, and the times of a coarse file system may be those of a later write. A
+// variable for tests alone.
+var tellingAfter = time.Minute
+
 // looks are the times after a first sign at which a parked database is looked at. A
 // transaction is written to the log some time before it is committed, and of the commit
 // itself nothing can be told: until a slow disk has synced the log, for example.
@@ -251,7 +257,7 @@ func (s *slot) look() (changed bool, err error) {
 	case s.light && s.sure && now.Equal(s.before):
 		return false, nil
 	}
-	rested := now.RestedBefore(time.Now())
+	rested := now.Rested(time.Now()) >= tellingAfter
 	waiting, err := s.tend()
 	switch {
 	case err != nil || waiting.Bytes > 0:

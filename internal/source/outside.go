@@ -51,14 +51,9 @@ func (o Outside) SameFile(p Outside) bool { return o.File.equal(p.File) }
 // tells.
 func (o Outside) Equal(p Outside) bool { return o.File.equal(p.File) && o.Log.equal(p.Log) }
 
-// RestedBefore tells whether o, taken just before now, will differ from what is taken after
-// any later write: two writes within the granularity of the file system's times look like
-// one.
-func (o Outside) RestedBefore(now time.Time) bool {
-	if o.File.coarse() || !o.Log.IsZero() && o.Log.coarse() {
-		return false
-	}
-	return now.Sub(o.File.Modified) >= racyTime && now.Sub(o.Log.Modified) >= racyTime
+// Rested returns how long before now the database or its log was last written to.
+func (o Outside) Rested(now time.Time) time.Duration {
+	return min(now.Sub(o.File.Modified), now.Sub(o.Log.Modified))
 }
 
 // Is tells whether the database is as it was when it was closed cleanly with that stamp.

@@ -1,0 +1,5 @@
+package host
+
+import "time"
+
+func init() { tellingAfter = 500 * time.Millisecond }
