@@ -104,7 +104,10 @@ func (m *many) mustShip(name string) {
 	inner := m.stores["mem:"+name].(*crowded).Store.(*mem.Store)
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		n := 0
-		for range inner.List(m.t.Context(), "") {
+		for _, err := range inner.List(m.t.Context(), "") {
+			if err != nil {
+				m.t.Fatal(err)
+			}
 			n++
 		}
 		if n > 1 {
