@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON; the same as --output json")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		a.register(), a.list(), a.status(), a.pause(), a.resume(), a.sync(), a.stop(), a.points(), a.restore(), a.maintain(), a.verify(), a.setup(), a.version(),
+		a.register(), a.reconfigure(), a.list(), a.status(), a.pause(), a.resume(), a.sync(), a.stop(), a.points(), a.restore(), a.maintain(), a.verify(), a.setup(), a.version(),
 	)
 	return root
 }

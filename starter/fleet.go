@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,7 @@ type fleet interface {
 	Status(ctx context.Context, name string) (control.Status, error)
 	Pause(ctx context.Context, name, reason string) (control.Told, error)
 	Resume(ctx context.Context, name string) (control.Told, error)
+	Reconfigure(ctx context.Context, name string, settings json.RawMessage) (workflows.Reconfigured, error)
 	Sync(ctx context.Context, name string) (workflows.Synced, error)
 	Stop(ctx context.Context, name string, skipFinalPass bool) (workflows.Stopped, error)
 	StartRestore(context.Context, workflows.RestoreRequest) (id string, err error)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,7 @@ var now = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 type fakeFleet struct {
 	err          error // instead of any answer
 	registered   control.Registered
+	reconfigured workflows.Reconfigured
 	entries      []control.Entry
 	status       control.Status
 	told         control.Told
@@ -99,6 +101,10 @@ func (f *fakeFleet) Pause(ctx context.Context, name, reason string) (control.Tol
 
 func (f *fakeFleet) Resume(ctx context.Context, name string) (control.Told, error) {
 	return f.told, f.answer(ctx, "resume", name)
+}
+
+func (f *fakeFleet) Reconfigure(ctx context.Context, name string, settings json.RawMessage) (workflows.Reconfigured, error) {
+	return f.reconfigured, f.answer(ctx, "reconfigure", name, string(settings))
 }
 
 func (f *fakeFleet) Sync(ctx context.Context, name string) (workflows.Synced, error) {

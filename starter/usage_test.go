@@ -38,6 +38,8 @@ func TestWrongUsage(t *testing.T) {
 		{name: "wait and no-wait", args: "register /a.db --wait --no-wait --replica file:///r", want: "--wait and --no-wait exclude each other"},
 		{name: "a configuration that is not there", args: "register /a.db --config /nosuch.yml", want: "configuration file /nosuch.yml: no such file or directory; name another with --config"},
 		{name: "an unknown variable", args: "register /a.db", env: []string{"HOLDFAST_HOSTS=a"}, want: "unknown environment variable HOLDFAST_HOSTS; did you mean HOLDFAST_HOST?"},
+		{name: "nothing to reconfigure", args: "reconfigure shop", want: "reconfigure: no setting is named; name at least one, such as --interval"},
+		{name: "a limit in words", args: "reconfigure shop --wal-limit much", want: `reconfigure: --wal-limit: got "much"`},
 		{name: "nothing to restore", args: "restore", want: "restore: URL or NAME is missing"},
 		{name: "nowhere to restore to", args: "restore file:///r", want: "the output is missing, say -o FILE"},
 		{name: "a replica of no known kind", args: "restore s3://bucket/x -o out.db", want: `unknown scheme "s3"; write abs://`},

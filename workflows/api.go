@@ -38,11 +38,12 @@ const (
 
 // Names of updates, with what they take and return.
 const (
-	UpdateRegister = "register"        // Registration -> Registered
-	UpdatePause    = "pause-and-wait"  // Message -> Status
-	UpdateResume   = "resume-and-wait" // Message -> Status
-	UpdateSync     = "sync"            // Message -> Synced
-	UpdateStop     = "stop"            // StopRequest -> Stopped
+	UpdateRegister    = "register"        // Registration -> Registered
+	UpdateReconfigure = "reconfigure"     // Reconfiguration -> Reconfigured
+	UpdatePause       = "pause-and-wait"  // Message -> Status
+	UpdateResume      = "resume-and-wait" // Message -> Status
+	UpdateSync        = "sync"            // Message -> Synced
+	UpdateStop        = "stop"            // StopRequest -> Stopped
 )
 
 // QueryStatus is the query that returns a Status.

@@ -126,8 +126,19 @@ func sameReplica(a, b Spec) bool { return a.Replica == b.Replica }
 // adopt puts want in force, between windows. A database that moves is closed
 // where it was, if anybody answers there.
 func (r *replication) adopt(ctx workflow.Context, want Spec) {
+	r.betweenWindows(ctx, func() { r.become(ctx, want) })
+}
+
+// betweenWindows ends the window under way, does what is to be done, and lets the next
+// one begin.
+func (r *replication) betweenWindows(ctx workflow.Context, do func()) {
 	r.holds++
 	_ = workflow.Await(ctx, func() bool { return r.window == 0 })
+	do()
+	r.holds--
+}
+
+func (r *replication) become(ctx workflow.Context, want Spec) {
 	if !samePlace(r.st.Spec, want) || !sameReplica(r.st.Spec, want) {
 		r.release(ctx)
 	}
@@ -138,17 +149,22 @@ func (r *replication) adopt(ctx workflow.Context, want Spec) {
 		r.st.Maintenance, r.st.Pins = Maintenance{}, nil
 		r.outdate()
 	}
-	if !r.st.Spec.Settings.sameRetention(want.Settings) {
-		r.st.Maintenance.Due, r.st.Maintenance.Rest = true, time.Time{}
-		r.outdate()
-	}
+	r.retain(want.Settings)
 	moved := !samePlace(r.st.Spec, want) || !sameReplica(r.st.Spec, want)
 	r.st.Spec = want
 	if moved {
 		r.relabel(ctx)
 	}
 	r.st.Attention, r.nudged = false, true
-	r.holds--
+}
+
+// retain has the replica maintained at once if want keeps something else of the past
+// than the settings do.
+func (r *replication) retain(want Settings) {
+	if !r.st.Spec.Settings.sameRetention(want) {
+		r.st.Maintenance.Due, r.st.Maintenance.Rest = true, time.Time{}
+		r.outdate()
+	}
 }
 
 // relabel makes listings show where the database is now.

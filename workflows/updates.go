@@ -17,6 +17,7 @@ func (r *replication) answer(ctx workflow.Context) error {
 		workflow.SetQueryHandlerWithOptions(ctx, QueryStatus, func() (Status, error) { return r.status(), nil },
 			workflow.QueryHandlerOptions{Description: "how the replication stands"}),
 		handle(ctx, UpdateRegister, "register the database, or look whether it is", r.mayRegister, r.onRegister),
+		handle(ctx, UpdateReconfigure, "change some settings of the database", r.mayReconfigure, r.onReconfigure),
 		handle(ctx, UpdatePause, "pause, and return when nothing is being written any more", r.mayMessage, r.onPauseAndWait),
 		handle(ctx, UpdateResume, "resume, and return when it goes on", r.mayMessage, r.onResumeAndWait),
 		handle(ctx, UpdateSync, "make a pass now and return what is durable then", r.maySync, r.onSync),

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"go.temporal.io/sdk/client"
@@ -48,6 +49,13 @@ func (c *Control) Sync(ctx context.Context, name string) (workflows.Synced, erro
 	var synced workflows.Synced
 	err := c.update(ctx, name, workflows.UpdateSync, workflows.Message{ID: uuid.NewString()}, &synced)
 	return synced, explain(err, "nothing is synced until one does")
+}
+
+// Reconfigure changes some settings of a database and returns when they hold.
+func (c *Control) Reconfigure(ctx context.Context, name string, settings json.RawMessage) (workflows.Reconfigured, error) {
+	var done workflows.Reconfigured
+	err := c.update(ctx, name, workflows.UpdateReconfigure, workflows.Reconfiguration{ID: uuid.NewString(), Settings: settings}, &done)
+	return done, explain(err, name+" keeps its settings until one does")
 }
 
 // Stop ends the replication of a database, with a final pass unless skip says
