@@ -102,6 +102,7 @@ func judge(ctx context.Context, err error) *fault {
 		typ    string
 	}{
 		{control.ErrSettings, statusUsage, typeConfiguration},
+		{control.ErrQuery, statusUsage, typeUsage},
 		{blob.ErrConfig, statusUsage, typeConfiguration},
 		{control.ErrNotRegistered, statusFailed, typeNotRegistered},
 		{control.ErrNoAnswer, statusFailed, typeNoAnswer},

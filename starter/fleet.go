@@ -23,6 +23,8 @@ type fleet interface {
 	Pause(ctx context.Context, name, reason string) (control.Told, error)
 	Resume(ctx context.Context, name string) (control.Told, error)
 	Reconfigure(ctx context.Context, name string, settings json.RawMessage) (workflows.Reconfigured, error)
+	PauseMany(ctx context.Context, s control.Selection, reason string) (control.Batch, error)
+	ResumeMany(ctx context.Context, s control.Selection) (control.Batch, error)
 	Sync(ctx context.Context, name string) (workflows.Synced, error)
 	Stop(ctx context.Context, name string, skipFinalPass bool) (workflows.Stopped, error)
 	StartRestore(context.Context, workflows.RestoreRequest) (id string, err error)

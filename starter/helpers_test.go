@@ -28,6 +28,7 @@ type fakeFleet struct {
 	entries      []control.Entry
 	status       control.Status
 	told         control.Told
+	batch        control.Batch
 	synced       workflows.Synced
 	stopped      workflows.Stopped
 	created      []string
@@ -105,6 +106,14 @@ func (f *fakeFleet) Resume(ctx context.Context, name string) (control.Told, erro
 
 func (f *fakeFleet) Reconfigure(ctx context.Context, name string, settings json.RawMessage) (workflows.Reconfigured, error) {
 	return f.reconfigured, f.answer(ctx, "reconfigure", name, string(settings))
+}
+
+func (f *fakeFleet) PauseMany(ctx context.Context, s control.Selection, reason string) (control.Batch, error) {
+	return f.batch, f.answer(ctx, fmt.Sprintf("pause %+v %s", s, reason))
+}
+
+func (f *fakeFleet) ResumeMany(ctx context.Context, s control.Selection) (control.Batch, error) {
+	return f.batch, f.answer(ctx, fmt.Sprintf("resume %+v", s))
 }
 
 func (f *fakeFleet) Sync(ctx context.Context, name string) (workflows.Synced, error) {

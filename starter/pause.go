@@ -12,20 +12,29 @@ import (
 
 func (a *app) pause() *cobra.Command {
 	var reason string
+	var m many
 	c := &cobra.Command{
-		Use:   "pause NAME...",
+		Use:   "pause NAME... | --all | --host HOST | --query QUERY",
 		Short: "Stop replicating until resumed",
 		Long: `Stop replicating until resumed.
 
 It returns when nothing is being written any more. Where no worker answers it sends a signal instead, which holds
-as soon as one runs.`,
-		Args: arguments("NAME", 1, -1),
+as soon as one runs.
+
+` + aboutMany,
+		Args: m.arguments,
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.tellMany(c.Context(), "pause", func(f fleet) (control.Batch, error) {
+					return f.PauseMany(c.Context(), m.selection, reason)
+				})
+			}
 			return a.tell(c.Context(), args, "paused", func(f fleet, name string) (control.Told, error) {
 				return f.Pause(c.Context(), name, reason)
 			})
 		},
 	}
+	m.flags(c)
 	c.Flags().StringVar(&reason, "reason", "", "shown by status, for whoever wonders")
 	return c
 }

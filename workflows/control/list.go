@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -13,6 +12,9 @@ import (
 
 	"github.com/holdfast-db/holdfast/workflows"
 )
+
+// everyDatabase is the service's query for the workflows of all registered databases.
+const everyDatabase = "WorkflowType = '" + workflows.TypeReplicateDatabase + "' AND ExecutionStatus = 'Running'"
 
 // Entry is one registered database, as the service lists it without asking its
 // workflow. It can be some seconds old.
@@ -26,24 +28,32 @@ type Entry struct {
 
 // List returns all registered databases in the order of their names.
 func (c *Control) List(ctx context.Context) ([]Entry, error) {
-	entries := []Entry{}
-	req := &workflowservice.ListWorkflowExecutionsRequest{
-		Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", workflows.TypeReplicateDatabase),
+	executions, err := c.executions(ctx, everyDatabase)
+	if err != nil {
+		return nil, err
 	}
+	entries := []Entry{}
+	for _, info := range executions {
+		entries = append(entries, entryOf(info))
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, nil
+}
+
+// executions returns all workflows that meet the query, as the service lists them.
+func (c *Control) executions(ctx context.Context, query string) ([]*workflowpb.WorkflowExecutionInfo, error) {
+	var all []*workflowpb.WorkflowExecutionInfo
+	req := &workflowservice.ListWorkflowExecutionsRequest{Query: query}
 	for {
 		page, err := c.client.ListWorkflow(ctx, req)
 		if err != nil {
 			return nil, translate("", err)
 		}
-		for _, info := range page.Executions {
-			entries = append(entries, entryOf(info))
-		}
+		all = append(all, page.Executions...)
 		if req.NextPageToken = page.NextPageToken; len(req.NextPageToken) == 0 {
-			break
+			return all, nil
 		}
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return entries, nil
 }
 
 func entryOf(info *workflowpb.WorkflowExecutionInfo) Entry {
