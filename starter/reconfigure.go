@@ -33,7 +33,7 @@ func (a *app) reconfigure() *cobra.Command {
 		Short: "Change some settings of a database",
 		Long: `Change some settings of a database. Those that no flag names stay as they are.
 
-They hold when it returns, which takes as long as the put that is under way. A database that waits for a person
+0 is none for --interval and --window, and the default for any other. They hold when it returns, which takes as long as the put that is under way. A database that waits for a person
 goes on to wait. One that its worker's configuration lists, or finds, gets the settings from there again when that
 worker starts, so change them there as well.`,
 		Example: "  holdfast reconfigure shop --interval 5s --retention 720h",

@@ -3,6 +3,7 @@ package workflows
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"go.temporal.io/sdk/temporal"
@@ -39,6 +40,9 @@ func (c Reconfiguration) apply(s Settings) (Settings, error) {
 	change.DisallowUnknownFields()
 	if err := change.Decode(&t); err != nil {
 		return s, fmt.Errorf("settings: %w; write some of those that the status has", err)
+	}
+	if t.Interval == nil || t.Window == nil {
+		return s, errors.New("settings: null is no interval and no window; write a duration such as 1s")
 	}
 	if text, err = json.Marshal(t); err != nil {
 		return s, err

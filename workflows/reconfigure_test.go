@@ -32,6 +32,7 @@ func TestReconfigure(t *testing.T) {
 		},
 		{name: "one that cannot work", changes: []string{`{"heartbeat": "1ms"}`}, want: func(*workflows.Settings) {}, says: "heartbeat: got 1ms, want 1s"},
 		{name: "one that is not there", changes: []string{`{"intervall": "1s"}`}, want: func(*workflows.Settings) {}, says: `"intervall"`},
+		{name: "nothing where a duration belongs", changes: []string{`{"window": null}`}, want: func(*workflows.Settings) {}, says: "null"},
 		{name: "no object", changes: []string{`3`}, want: func(*workflows.Settings) {}, says: "settings"},
 		{
 			name: "two that cannot work together", changes: []string{`{"retention_window": "3h"}`, `{"retention_level0": "4h"}`},

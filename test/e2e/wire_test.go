@@ -23,8 +23,10 @@ import (
 	"github.com/holdfast-db/holdfast/workflows"
 )
 
-// mostLag is the longest that a commit may take to be durable, whatever Temporal does.
-const mostLag = 3 * time.Second
+// mostLag is the longest that a commit may take to be durable, whatever Temporal does: less
+// than it is away for. How long it takes on a machine with nothing else to do is measured
+// by make bench-fleet.
+const mostLag = 8 * time.Second
 
 // wired is a host whose worker reaches Temporal over a wire that can fail, with
 // databases that get a commit a second each, and short windows.
@@ -34,6 +36,7 @@ type wired struct {
 	wire   *proxy.Wire
 	noted  *noted
 	names  []string
+	made   int // databases
 	apps   []*process
 	work   *process
 	back   time.Time // since when the wire delivers again
@@ -62,6 +65,7 @@ func newWired(t *testing.T, server, heartbeat string) *wired {
 		s.names = append(s.names, fmt.Sprintf("%s/%d", s.host, i))
 		s.apps = append(s.apps, s.start(nil, "orders", "-db", s.path(i), "-journal", s.path(i)+".journal", "-rate", "1"))
 	}
+	s.made = len(s.names)
 	s.work = s.worker("TEMPORAL_ADDRESS=" + s.wire.Address)
 	for i, name := range s.names {
 		eventually(t, 10*time.Second, func() bool { return exists(s.path(i)) }, func() string { return "the application made no database" })
@@ -202,8 +206,8 @@ func (s *wired) mustHaveShipped() {
 		s.mustRestore(name, entries)
 	}
 	log := s.work.out.String()
-	if n := resyncs(log); n != len(s.names) {
-		s.t.Errorf("resynced %d times, want once for each of %d new databases", n, len(s.names))
+	if n := resyncs(log); n != s.made {
+		s.t.Errorf("resynced %d times, want once for each of %d new databases", n, s.made)
 	}
 	for _, word := range []string{"another writer", "Fenced", "fenced", "sync failed"} {
 		if strings.Contains(log, word) {
@@ -279,6 +283,7 @@ func (s *wired) mustRestore(name string, entries []ledger.Entry) {
 // TestTheWayToTemporalFails has the wire fail for several windows, in each of the ways
 // in which a network does, and be back.
 func TestTheWayToTemporalFails(t *testing.T) {
+	t.Parallel() // as they wait most of the time
 	for _, row := range []struct {
 		name string
 		fail func(*proxy.Wire)
@@ -289,6 +294,7 @@ func TestTheWayToTemporalFails(t *testing.T) {
 		{"each way takes two seconds", func(w *proxy.Wire) { w.Deliver(2 * time.Second) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			s := newWired(t, "", "5s")
 			row.fail(s.wire)
 			time.Sleep(10 * time.Second)
@@ -303,6 +309,7 @@ func TestTheWayToTemporalFails(t *testing.T) {
 // TestTemporalComesAndGoes has the wire slow, well, and gone, and lets Temporal be asked
 // to pause a database while that is so.
 func TestTemporalComesAndGoes(t *testing.T) {
+	t.Parallel()
 	s := newWired(t, "", "5s")
 	s.wire.Deliver(2 * time.Second)
 	time.Sleep(6 * time.Second)
@@ -332,6 +339,7 @@ func TestTemporalComesAndGoes(t *testing.T) {
 // connection does that has ended without the server's knowing. The next one comes when
 // its heartbeat has stayed away for longer than any commit may wait.
 func TestAWindowThatIsLostOnItsWay(t *testing.T) {
+	t.Parallel()
 	s := newWired(t, "", "15s")
 	for range 3 {
 		s.lose()
@@ -364,6 +372,7 @@ func (s *wired) lose() {
 // TestTemporalStandsStill stops the server's process, which is what a machine that swaps
 // looks like: connections are there, and the server's time goes on without it.
 func TestTemporalStandsStill(t *testing.T) {
+	t.Parallel()
 	own := stack.StartOwn(t, stack.Options{Only: stack.Temporal})
 	s := newWired(t, own.Temporal, "5s")
 	own.Freeze(t)
