@@ -60,7 +60,7 @@ func TestReconfigure(t *testing.T) {
 			if s.Settings != want {
 				t.Errorf("in force: %+v, want %+v", s.Settings, want)
 			}
-			if got := f.windows[len(f.windows)-1].Interval; time.Duration(got) != want.Interval {
+			if got := f.windows[len(f.windows)-1].Interval; got != want.Interval {
 				t.Errorf("the last window has an interval of %v, want %v", got, want.Interval)
 			}
 			last := answers[len(answers)-1]
