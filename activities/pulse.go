@@ -38,7 +38,11 @@ func startPulse[T any](ctx context.Context, first T, r rhythm) *pulse[T] {
 
 func (p *pulse[T]) run() {
 	timeout := activity.GetInfo(p.ctx).HeartbeatTimeout
-	if !p.sleep(p.rhythm.quiet) {
+	quiet := p.rhythm.quiet
+	if timeout > 0 {
+		quiet = min(quiet, timeout/3) // or a short time-out is over before the first
+	}
+	if !p.sleep(quiet) {
 		return
 	}
 	for {
