@@ -61,7 +61,7 @@ func (r *replication) maintenanceDue() (at time.Time, ok bool) {
 // maintenanceIsDue tells whether a run is due that may begin.
 func (r *replication) maintenanceIsDue(ctx workflow.Context) bool {
 	at, ok := r.maintenanceDue()
-	return ok && !at.After(workflow.Now(ctx)) && r.mayMaintain()
+	return ok && !at.After(workflow.Now(ctx)) && r.maintainable()
 }
 
 // clockSlack is how much later than it is due a run may begin for want of a window's end:
@@ -71,7 +71,7 @@ const clockSlack = 10 * time.Minute
 // unclocked tells whether a run will be due, and no window is going to end by then.
 func (r *replication) unclocked() bool {
 	at, ok := r.maintenanceDue()
-	if !ok || !r.mayMaintain() {
+	if !ok || !r.maintainable() {
 		return false
 	}
 	if r.window != 0 {
@@ -87,9 +87,6 @@ func (r *replication) maintainable() bool {
 	fenced := r.st.Attention && r.st.Problem != nil && r.st.Problem.Type == activities.Fenced
 	return r.st.Synced && !fenced && !r.drained && !r.ending()
 }
-
-// mayMaintain tells whether a run may begin: in overtime its end would come too late.
-func (r *replication) mayMaintain() bool { return r.maintainable() && !r.overtime }
 
 // maintainOnce makes one run. It is cancelled where it must not go on, without waiting
 // for its end: whatever it has done stays done, and is right. It is made again then, as

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/mock"
 	"github.com/superfly/ltx"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
@@ -35,8 +34,7 @@ type maintainer struct {
 }
 
 // newMaintained is newEnv with a maintainer. The database gets puts of TXIDs in each
-// window, and a window takes as long as its settings say, or ten minutes if it is to be
-// longer than that.
+// window, and a window takes as long as its settings say.
 func newMaintained(t *testing.T, f *fakeHost, puts ltx.TXID, in workflows.Input) (*testsuite.TestWorkflowEnvironment, *maintainer) {
 	t.Helper()
 	env := newEnv(t, f)
@@ -44,8 +42,6 @@ func newMaintained(t *testing.T, f *fakeHost, puts ltx.TXID, in workflows.Input)
 	env.RegisterActivityWithOptions((&activities.ReplicaActivities{}).Maintain, activity.RegisterOptions{Name: activities.NameMaintain})
 	env.OnActivity(activities.NameMaintain, anything, anything).Return(m.maintain).AfterFn(func() time.Duration { m.begin(); return m.takes })
 	acts := &activities.HostActivities{Host: f}
-	longer := mock.MatchedBy(func(w activities.SyncInput) bool { return time.Duration(w.Length) > in.Settings.Window })
-	env.OnActivity(activities.NameSync, anything, longer).Return(acts.Sync).After(10 * time.Minute)
 	env.OnActivity(activities.NameSync, anything, anything).Return(acts.Sync).After(in.Settings.Window)
 	f.sync = func(_ context.Context, w host.Window, _ func(host.Progress)) (host.Result, error) {
 		f.txid += puts
@@ -303,7 +299,7 @@ func TestARunOfTheWorkflowEndsInSpiteOfMaintenance(t *testing.T) {
 		windows int // of the workflow's run
 		runs    int // that are remembered
 	}{
-		{"one that comes to its end is waited for", 5 * time.Minute, false, 6, 1},
+		{"one that comes to its end is waited for", 5 * time.Minute, false, 8, 1},
 		{"one that does not is cancelled after as many windows again", 100 * time.Hour, false, 10, 0},
 		{"and at once when the server suggests it", 100 * time.Hour, true, 6, 0},
 	} {
@@ -311,7 +307,7 @@ func TestARunOfTheWorkflowEndsInSpiteOfMaintenance(t *testing.T) {
 			f := &fakeHost{}
 			in := minute()
 			in.Maintain, in.MaxWindows = true, 5
-			env, m := newMaintained(t, f, 150, in)
+			env, m := newMaintained(t, f, 200, in)
 			m.takes = row.takes
 			if row.suggest {
 				at(env, 330*time.Second, func() {
@@ -336,30 +332,6 @@ func TestARunOfTheWorkflowEndsInSpiteOfMaintenance(t *testing.T) {
 				t.Errorf("%d runs by the next run of the workflow, after %d that are remembered", len(m.begun), row.runs)
 			}
 		})
-	}
-}
-
-// A database in the plain form ends a run each few minutes; its maintenance may take as
-// long as any other's.
-func TestALongRunOfMaintenanceEndsInThePlainForm(t *testing.T) {
-	f := &fakeHost{}
-	in := minute()
-	in.Settings.Window, in.Settings.Interval, in.Maintain = 0, time.Second, true
-	env, m := newMaintained(t, f, 600, in)
-	m.takes = 20 * time.Hour
-	start(env, in)
-	next := mustSuccessor(t, env)
-	if st := next.State.Maintenance; st.Runs != 1 || st.Failures != 0 || len(m.begun) != 1 {
-		t.Errorf("of %d runs of maintenance %d are remembered: %+v", len(m.begun), st.Runs, st)
-	}
-	plain := 0
-	for _, w := range f.windows {
-		if w.Length == 0 {
-			plain++
-		}
-	}
-	if plain != 144 || len(f.windows) > 288 {
-		t.Errorf("%d windows, %d of them of one pass, want 144", len(f.windows), plain)
 	}
 }
 

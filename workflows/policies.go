@@ -12,10 +12,6 @@ import (
 // and a history that opens at once in the UI.
 const maxWindows = 144
 
-// lastingWindow is how long a window is at least in overtime, when a run of a workflow
-// goes on for maintenance alone: maxWindows of them are as long as that may take.
-const lastingWindow = maintainLimit / maxWindows
-
 // safetyEvery is how often a parked database gets a pass though its host has told of no
 // change: in case that could not be seen, or the news was lost.
 const safetyEvery = time.Hour

@@ -53,7 +53,6 @@ type replication struct {
 	telling   bool     // the host is being told of a pause
 	forgiven  bool     // a pass beside the window has taken back its failures
 	keeping   *keeping // the run of maintenance under way
-	overtime  bool     // this run would have ended, but for maintenance
 	holds     int      // handlers that want no window to begin
 	drained   bool     // the run is about to end, so nobody may be let in
 	refusal   error
@@ -184,8 +183,7 @@ func (r *replication) mustYield() bool {
 // dueForNewRun tells whether the history has grown long enough. It is decided
 // between windows; the server's suggestion ends a window for it, so that it
 // does not keep people waiting. A run of maintenance may come to its end first, for as
-// many windows again, none shorter than lastingWindow, while no other one begins; with
-// the suggestion, it is made again by the next run.
+// many windows again; with the suggestion, it is made again by the next run.
 func (r *replication) dueForNewRun() bool {
 	most := r.in.MaxWindows
 	if r.keeping != nil {

@@ -14,18 +14,11 @@ import (
 	"github.com/holdfast-db/holdfast/internal/host"
 )
 
-// changeOvertime is the change by which the windows of a run's overtime are long, and no
-// maintenance begins in it.
-const changeOvertime = "overtime"
-
 // syncWindow runs one window and says how it ended. A window that has to make
 // room is cancelled, which is what ends one that backs off, and stopped on the
 // control queue as well, which ends one that runs: cancellation would reach it
 // only with a heartbeat.
 func (r *replication) syncWindow(ctx workflow.Context) outcome {
-	if !r.overtime && r.windows >= r.in.MaxWindows {
-		r.overtime = workflow.GetVersion(ctx, changeOvertime, workflow.DefaultVersion, 1) != workflow.DefaultVersion
-	}
 	r.st.Windows++
 	r.window, r.nudged, r.roused, r.forgiven, r.reported = r.st.Windows, false, false, false, nil
 	r.refresh(ctx)
@@ -67,9 +60,6 @@ func (o outcome) with(ctx workflow.Context, stop workflow.Future) outcome {
 // The same goes for a permission to adopt or take over, which is used up by it.
 func (r *replication) windowInput() activities.SyncInput {
 	length := r.st.Spec.Settings.length()
-	if r.overtime {
-		length = max(length, lastingWindow)
-	}
 	if !r.st.Synced || r.st.Spec.Adopt || r.st.Spec.TakeOver {
 		length = 0
 	}
