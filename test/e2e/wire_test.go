@@ -195,9 +195,9 @@ func (s *wired) mustHaveShipped() {
 			s.t.Errorf("an application ended with status %d", code)
 		}
 	}
-	for i, name := range s.names {
+	for _, name := range s.names {
 		eventually(s.t, time.Minute, func() bool { return s.try("sync", name).code == 0 }, func() string { return "no worker answers" }) // a lost connection may still be given tasks
-		entries, err := ledger.ReadJournal(s.path(i) + ".journal")
+		entries, err := ledger.ReadJournal(filepath.Join(s.site.dir, filepath.Base(name)+".db.journal"))
 		if err != nil || len(entries) == 0 {
 			s.t.Fatalf("journal: %d entries, %v", len(entries), err)
 		}
