@@ -199,9 +199,7 @@ func (s *slot) awaitStart(ctx context.Context) (passed func()) {
 // GoOn lets a database go on alone until the next window comes, if one is missed that was
 // to follow: whoever decides would send one, but it may have been lost on its way.
 func (h *Host) GoOn(name string) {
-	h.mu.Lock()
-	s := h.slots[name]
-	h.mu.Unlock()
+	s := h.slotOf(name)
 	if s == nil {
 		return
 	}
@@ -216,9 +214,7 @@ func (h *Host) GoOn(name string) {
 // Hold lets nothing be shipped of a database before its next window, also if nobody
 // decides until then. It does not end the one under way.
 func (h *Host) Hold(name string) {
-	h.mu.Lock()
-	s := h.slots[name]
-	h.mu.Unlock()
+	s := h.slotOf(name)
 	if s == nil {
 		return
 	}

@@ -141,6 +141,13 @@ func (h *Host) recall() {
 	}
 }
 
+// slotOf returns the slot of a database; nil if there is none.
+func (h *Host) slotOf(name string) *slot {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.slots[name]
+}
+
 // all returns the slots there are.
 func (h *Host) all() []*slot {
 	h.mu.Lock()
@@ -241,9 +248,7 @@ func (h *Host) openSource(d Database) (*source.DB, error) {
 	}
 	db, err := source.Open(d.Path, h.opts.Log)
 	if err == nil {
-		h.mu.Lock()
-		s := h.slots[d.Name]
-		h.mu.Unlock()
+		s := h.slotOf(d.Name)
 		if s != nil {
 			s.setID(db.ID())
 		}
@@ -273,9 +278,7 @@ func (h *Host) conflict(d Database, id source.FileID) (open bool, err error) {
 // StopSync ends the window that is under way, if any, and returns when it has
 // ended. The pass that it is in may finish its put.
 func (h *Host) StopSync(ctx context.Context, name string) error {
-	h.mu.Lock()
-	s := h.slots[name]
-	h.mu.Unlock()
+	s := h.slotOf(name)
 	if s == nil {
 		return nil
 	}
@@ -312,9 +315,7 @@ func (h *Host) with(ctx context.Context, d Database, f func(*slot) error) error 
 
 // Release closes the database, in order, and forgets it.
 func (h *Host) Release(ctx context.Context, d Database) error {
-	h.mu.Lock()
-	s := h.slots[d.Name]
-	h.mu.Unlock()
+	s := h.slotOf(d.Name)
 	if s != nil {
 		err := s.retire(ctx, func() error {
 			defer h.remove(d.Name)
@@ -392,9 +393,7 @@ func (h *Host) slot(d Database) (*slot, error) {
 
 // closeMissing lets go of a database whose file is gone.
 func (h *Host) closeMissing(name string) {
-	h.mu.Lock()
-	s := h.slots[name]
-	h.mu.Unlock()
+	s := h.slotOf(name)
 	if s == nil || !s.tryLock() {
 		return
 	}

@@ -145,9 +145,7 @@ func (h *Host) vacate(ctx context.Context, r Restoring, place string) error {
 	if !r.Force {
 		return nil // there must be nothing, which Run sees to
 	}
-	h.mu.Lock()
-	s := h.slots[r.Replace]
-	h.mu.Unlock()
+	s := h.slotOf(r.Replace)
 	if s != nil {
 		err := s.retire(ctx, func() error {
 			defer h.remove(r.Replace)
