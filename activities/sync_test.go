@@ -188,7 +188,7 @@ func TestHeartbeatsKeepTheirRhythm(t *testing.T) {
 		want  int
 	}{
 		{"a minute", time.Minute, nil, 6},
-		{"ten minutes", 10 * time.Minute, nil, 60},
+		{"nine minutes", 9 * time.Minute, nil, 54}, // after ten the test's environment ends an activity
 		{"a moment", activities.Quiet / 2, nil, 0},
 		{"a failure", activities.Quiet / 2, errNet, 0},
 	} {
