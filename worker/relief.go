@@ -48,7 +48,7 @@ func relieve(ctx context.Context, resting func() (n, all int)) {
 		case <-tick.C:
 		}
 		if r.due(resting()) {
-			giveBack()
+			giveBack(ctx)
 		}
 	}
 }
@@ -56,9 +56,11 @@ func relieve(ctx context.Context, resting func() (n, all int)) {
 // giveBack gives to the system what is not needed while databases rest. Their workflows
 // are in memory so that their next task takes less work; one that rests for an hour has
 // none.
-func giveBack() {
+func giveBack(ctx context.Context) {
 	worker.PurgeStickyWorkflowCache()
-	time.Sleep(evictWithin)
-	debug.FreeOSMemory()
-	trimHeapOfC()
+	select {
+	case <-ctx.Done():
+	case <-time.After(evictWithin):
+		debug.FreeOSMemory()
+	}
 }
