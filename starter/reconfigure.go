@@ -31,11 +31,12 @@ func (a *app) reconfigure() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reconfigure NAME",
 		Short: "Change some settings of a database",
-		Long: `Change some settings of a database. Those that no flag names stay as they are.
+		Long: `Change some settings of a database. Those that no flag names stay as they are. 0 is none for --interval and --window,
+and the default for any other.
 
-0 is none for --interval and --window, and the default for any other. They hold when it returns, which takes as long as the put that is under way. A database that waits for a person
-goes on to wait. One that its worker's configuration lists, or finds, gets the settings from there again when that
-worker starts, so change them there as well.`,
+They hold when it returns, which takes as long as the put that is under way. A database that waits for a person goes
+on to wait. One that its worker's configuration lists, or finds, gets the settings from there again when that worker
+starts, so change them there as well.`,
 		Example: "  holdfast reconfigure shop --interval 5s --retention 720h",
 		Args:    arguments("NAME", 1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
