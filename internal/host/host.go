@@ -9,7 +9,6 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,7 +85,7 @@ type Host struct {
 	mu     sync.Mutex
 	closed bool
 	slots  map[string]*slot // by database name
-	known  map[string]string
+	known  *roster
 
 	restoring map[string]*restoring // by the place that is written
 }
@@ -111,7 +110,7 @@ func New(opts Options) (*Host, error) {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
 	var err error
-	if h.known, err = loadKnown(h.knownFile()); err != nil {
+	if h.known, err = loadRoster(opts.FS, filepath.Join(opts.StateDir, "databases.json")); err != nil {
 		return nil, err
 	}
 	h.recall()
@@ -127,7 +126,7 @@ func New(opts Options) (*Host, error) {
 // recall takes up the last instructions for the databases that this host has had, so
 // that it can go on with them if nobody decides. Nothing is opened yet.
 func (h *Host) recall() {
-	for name, dir := range h.known {
+	for name, dir := range h.known.all() {
 		i, ok, err := loadInstructions(dir)
 		if err != nil || !ok || i.Database.Name != name || h.dirOf(i.Database) != dir {
 			continue
@@ -326,7 +325,7 @@ func (h *Host) Release(ctx context.Context, d Database) error {
 		}
 	}
 	h.opts.Observer.Released(d.Name)
-	return h.forget(d.Name)
+	return h.known.drop(d.Name)
 }
 
 func (h *Host) remove(name string) {
@@ -374,6 +373,15 @@ func (h *Host) slot(d Database) (*slot, error) {
 	if _, err := h.conflict(d, id); err != nil {
 		return nil, err
 	}
+	s, err := h.occupy(d)
+	if err != nil {
+		return nil, err
+	}
+	return s, h.known.add(d.Name, h.dirOf(d))
+}
+
+// occupy gives d its slot.
+func (h *Host) occupy(d Database) (*slot, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -388,7 +396,7 @@ func (h *Host) slot(d Database) (*slot, error) {
 		h.slots[d.Name] = s
 	}
 	s.want(d)
-	return s, h.remember(d)
+	return s, nil
 }
 
 // closeMissing lets go of a database whose file is gone.
@@ -433,71 +441,13 @@ func (h *Host) caretake(ctx context.Context) {
 	}
 }
 
-// knownFile lists the databases that this host has, with their state
-// directories, so that the next process finds the windows that this one leaves.
-func (h *Host) knownFile() string { return filepath.Join(h.opts.StateDir, "databases.json") }
-
-func loadKnown(name string) (map[string]string, error) {
-	known := make(map[string]string)
-	b, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return known, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the list of databases: %w", err)
-	}
-	if json.Unmarshal(b, &known) != nil {
-		return make(map[string]string), nil //nolint:nilerr // torn by a crash: lost windows then end by their heartbeat
-	}
-	return known, nil
-}
-
-// remember and forget keep the list of databases. The caller of remember holds
-// h.mu.
-func (h *Host) remember(d Database) error {
-	if h.known[d.Name] == h.dirOf(d) {
-		return nil
-	}
-	return h.changeKnown(func() { h.known[d.Name] = h.dirOf(d) })
-}
-
-func (h *Host) forget(name string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if _, ok := h.known[name]; !ok {
-		return nil
-	}
-	return h.changeKnown(func() { delete(h.known, name) })
-}
-
-// changeKnown saves what change makes of the list. A list that cannot be saved
-// stays what it was, so that the next attempt saves it.
-func (h *Host) changeKnown(change func()) error {
-	before := maps.Clone(h.known)
-	change()
-	err := h.saveKnown()
-	if err != nil {
-		h.known = before
-	}
-	return err
-}
-
-func (h *Host) saveKnown() error {
-	b, err := json.MarshalIndent(h.known, "", "  ")
-	if err != nil {
-		return err
-	}
-	return ship.WriteFile(h.opts.FS, h.knownFile(), b)
-}
-
 // LostWindows returns the windows that the last process on this host began and
 // did not end.
 func (h *Host) LostWindows() ([]LostWindow, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	var lost []LostWindow
-	for _, name := range slices.Sorted(maps.Keys(h.known)) {
-		t, ok, err := ship.LoadToken(h.known[name])
+	known := h.known.all()
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		t, ok, err := ship.LoadToken(known[name])
 		if err != nil {
 			return lost, err
 		}
@@ -510,7 +460,5 @@ func (h *Host) LostWindows() ([]LostWindow, error) {
 
 // ForgetLost removes the record of a lost window, once it has been ended.
 func (h *Host) ForgetLost(name string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return ship.RemoveToken(h.known[name])
+	return ship.RemoveToken(h.known.dir(name))
 }

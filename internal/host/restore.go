@@ -191,11 +191,11 @@ func (h *Host) hasOpen(id source.FileID) bool {
 // occupant returns the name of the database of this host whose file is, or would be,
 // at place; empty if there is none.
 func (h *Host) occupant(place string) string {
-	h.mu.Lock()
 	paths, open := map[string]string{}, map[string]source.FileID{}
-	for name, dir := range h.known {
+	for name, dir := range h.known.all() {
 		paths[name] = ship.Beside(dir)
 	}
+	h.mu.Lock()
 	for name, s := range h.slots {
 		paths[name], open[name] = s.wanted().Path, s.fileID()
 	}

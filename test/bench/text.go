@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// text yields what rows hold: words of a made-up language in random order, which
-// LZ4 makes about a third shorter.
+// text yields what rows hold: words of a made-up language, of which some are as common as
+// in a real one, so that LZ4 makes a page of them about a third shorter.
 type text struct {
 	pool   string
 	random *rand.Rand
 }
 
-// newText makes the words from a fixed seed, and their order from another each
+// newText makes the words from a fixed seed, and what is read of them from another each
 // time.
 func newText() *text {
 	const words, size = 4096, 8 << 20
@@ -25,9 +25,10 @@ func newText() *text {
 		}
 		language[i] = string(word)
 	}
+	common := rand.NewZipf(fixed, 1.1, 1, words-1)
 	var b strings.Builder
 	for b.Len() < size {
-		b.WriteString(language[fixed.IntN(words)])
+		b.WriteString(language[common.Uint64()])
 		b.WriteByte(' ')
 	}
 	return &text{pool: b.String(), random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}

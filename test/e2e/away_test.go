@@ -11,6 +11,7 @@ import (
 // TestTemporalAwayDoesNotStopReplication takes the control plane away in the
 // middle of a window, for longer than a heartbeat may take, and gives it back.
 func TestTemporalAwayDoesNotStopReplication(t *testing.T) {
+	t.Parallel()
 	own := stack.StartOwn(t, stack.Options{Only: stack.Temporal})
 	s := newSite(t, "", "sync: {interval: 200ms, heartbeat: 5s}").with("TEMPORAL_ADDRESS=" + own.Temporal)
 	path, journal := filepath.Join(s.dir, "orders.db"), filepath.Join(s.dir, "journal")

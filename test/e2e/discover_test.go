@@ -172,6 +172,7 @@ func TestDatabasesInADirectoryAreReplicated(t *testing.T) {
 }
 
 func TestADatabaseWhoseFileIsGoneIsReleased(t *testing.T) {
+	t.Parallel()
 	s := newTenants(t)
 	acme, beta := s.make("acme.db", 3), s.make("eu/beta.db", 4)
 	s.work = s.worker()
@@ -204,6 +205,7 @@ func TestADatabaseWhoseFileIsGoneIsReleased(t *testing.T) {
 // TestADirectoryThatIsAwayReleasesNothing takes it away by its name, and then leaves an
 // empty one in its place, as an unmounted disk does, for longer than a file may be gone.
 func TestADirectoryThatIsAwayReleasesNothing(t *testing.T) {
+	t.Parallel()
 	s := newTenants(t)
 	s.make("acme.db", 3)
 	s.make("eu/beta.db", 4)

@@ -41,6 +41,7 @@ func (s *stand) refusePuts() { s.front.Before(func(r *http.Request) bool { retur
 // TestDiskFullCleansUpAfterTheThirdFailure fills the disk under the spool while
 // the store is away.
 func TestDiskFullCleansUpAfterTheThirdFailure(t *testing.T) {
+	t.Parallel()
 	if !asRoot(t) {
 		return
 	}
@@ -222,6 +223,7 @@ func ballastIn(t *testing.T, path string) (all []string) {
 // TestKillsAreNoFailuresOnAFullDisk kills the worker twice between one full disk
 // and the next: only the third full disk brings a clean-up.
 func TestKillsAreNoFailuresOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	if !asRoot(t) {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -35,6 +36,7 @@ var programs struct {
 }
 
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "4") // those that are parallel wait most of the time
 	dir, err := os.MkdirTemp("", "holdfast-e2e-")
 	if err != nil {
 		panic(err)

@@ -32,6 +32,7 @@ const aged = 12 * time.Hour
 // worker that does so is killed in the middle of it, and one on another host, without a
 // database of its own, finishes. All states that are kept are what they were.
 func TestMaintenanceByTheWorkflowAlone(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, "sync: {interval: 50ms}\nmaintenance: {slots: 0}", "60")
 	s.replicate()
 	eventually(t, time.Minute, func() bool { return headOf(t, s.replicaOf(s.name)) > 6*64 }, func() string { return "too few objects" })

@@ -228,6 +228,7 @@ func TestRestoreOnAHost(t *testing.T) {
 
 // TestARestoreOutlivesItsWorker kills the worker with -9 in the middle of a restore.
 func TestARestoreOutlivesItsWorker(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, "", "20")
 	s.mustFill(96)
 	s.replicate()
@@ -267,6 +268,7 @@ func TestARestoreOutlivesItsWorker(t *testing.T) {
 
 // TestARestoreGoesOnWithTheNextWorker ends the worker in order in the middle.
 func TestARestoreGoesOnWithTheNextWorker(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, "", "20")
 	s.mustFill(96)
 	s.replicate()
@@ -295,6 +297,7 @@ func TestARestoreGoesOnWithTheNextWorker(t *testing.T) {
 // TestARestoreThatIsInterruptedLeavesNothing interrupts the command in the middle of a
 // restore over a registered database.
 func TestARestoreThatIsInterruptedLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, "", "20")
 	s.mustFill(96)
 	s.replicate()
@@ -330,6 +333,7 @@ func TestARestoreThatIsInterruptedLeavesNothing(t *testing.T) {
 // TestALiveDatabaseIsReplaced puts an older state in the place of a database that is
 // replicated, and has its application go on from there.
 func TestALiveDatabaseIsReplaced(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, "sync: {interval: 200ms}", "50")
 	s.replicate()
 	time.Sleep(time.Second)

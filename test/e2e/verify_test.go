@@ -91,6 +91,7 @@ func flip(b []byte) []byte { b[len(b)*2/3] ^= 0x10; return b }
 // hand it is named, repaired by a snapshot of the database, and proven; the status, the
 // search attribute and the journal of the application agree.
 func TestADamagedReplicaIsNamedRepairedAndProven(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, "sync: {interval: 200ms}", gently)
 	s.run("setup")
 	s.replicate()
@@ -160,6 +161,7 @@ func (s *stand) helper() (host string) {
 // stands in for is what the state ends at: the newest one before it is proven, kept, and
 // said to be that.
 func TestAReplicaIsRepairedWithoutItsHost(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, "sync: {interval: 200ms}", gently)
 	host := s.helper()
 	s.replicate()
