@@ -17,7 +17,7 @@ import (
 const (
 	// atOnce is how many databases are registered side by side: enough to be quick
 	// with a thousand, few enough to leave the service to others.
-	atOnce = 16
+	atOnce = 32
 
 	// roundSize is how many are registered after one look at what there is already.
 	roundSize = 1000

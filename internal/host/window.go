@@ -16,6 +16,11 @@ const (
 	// tendEvery is how often the read lock is looked after between two passes.
 	tendEvery = 50 * time.Millisecond
 
+	// tendQuiet is the same once nothing was committed for quiet: a thousand databases
+	// that rest, and are not idle for long enough yet, would take a core for it.
+	tendQuiet = 200 * time.Millisecond
+	quiet     = 5 * time.Second
+
 	// pressingShare is the part of its limit from which a log is shipped without
 	// waiting for the interval: a writer fills the rest while that goes on.
 	pressingShare = 2
@@ -298,6 +303,9 @@ func (r *windowRun) idle() bool {
 func (r *windowRun) rest(ctx context.Context, next time.Time) (Reason, error) {
 	eager := r.window.Interval == 0
 	step, calm := tendEvery, time.Now()
+	if r.slot.quietFor() >= quiet {
+		step = tendQuiet
+	}
 	if eager {
 		next, step = calm.Add(tendEvery), glance
 		if r.waited >= denseBytes {

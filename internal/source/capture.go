@@ -330,6 +330,7 @@ func (c *Changeset) readFile(page uint32, data []byte) error {
 // begun for it takes over.
 func (db *DB) Shipped(c *Changeset) error {
 	idle := c.Empty()
+	db.calm = calm{}
 	db.shipped, db.clean, db.from = c.End, Stamp{}, db.id
 	l := db.held
 	if db.next != nil {
@@ -349,7 +350,7 @@ func (db *DB) Shipped(c *Changeset) error {
 	case !c.Complete:
 		return nil
 	case idle:
-		_, err := db.Tend()
+		_, err := db.tend()
 		return err
 	}
 	return db.renew()

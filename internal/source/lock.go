@@ -176,11 +176,26 @@ type Waiting struct {
 // Tend renews the read lock when that is free of charge: all is shipped, and
 // the lock would keep somebody from restarting the log that a new one would
 // not. It tells what waits otherwise. Call it often between passes, so that an
-// application's own checkpoint does not wait for the next one.
+// application's own checkpoint does not wait for the next one: while nothing happens,
+// it costs two calls of the system.
 func (db *DB) Tend() (Waiting, error) {
 	if db.held == nil {
 		return Waiting{}, nil
 	}
+	head, ok := db.head()
+	if ok && db.still(head) {
+		return Waiting{}, nil
+	}
+	begun := time.Now()
+	waiting, err := db.tend()
+	db.calm = calm{}
+	if ok && err == nil && waiting == (Waiting{}) && db.held.established {
+		db.calm = calm{head: head, since: begun}
+	}
+	return waiting, err
+}
+
+func (db *DB) tend() (Waiting, error) {
 	if err := db.check(); err != nil || !db.held.established {
 		return Waiting{}, err
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +17,9 @@ import (
 // rival is the program that cannot be at work on a database beside this one: it
 // checkpoints when it sees fit, and writes to the database to do so.
 const rival = "litestream"
+
+// rivalFresh is how old what is known of its locks may be.
+const rivalFresh = 5 * time.Second
 
 // Rival finds Litestream at work on the database: a process of that name that
 // holds a lock on its files, or files of its that have come since the last look.
@@ -45,32 +50,69 @@ func (db *DB) Rival() error {
 // database or its index, as /proc/locks tells; empty if there is none, or if the
 // system does not tell.
 func (db *DB) rivalProcess() (string, error) {
-	locks, err := os.Open("/proc/locks")
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	defer locks.Close() //nolint:errcheck // only read
-	files := make(map[string]bool)
 	for _, f := range []*os.File{db.file, db.shm} {
 		id, err := stampOf(f, "")
 		if err != nil {
 			return "", err
 		}
-		files[fmt.Sprintf("%02x:%02x:%d", unix.Major(id.Device), unix.Minor(id.Device), id.Inode)] = true
-	}
-	for lines := bufio.NewScanner(locks); lines.Scan(); {
-		// 1: POSIX ADVISORY READ 4711 08:01:131077 1073741826 1073742335
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 6 || fields[1] != "POSIX" || !files[fields[5]] {
-			continue
-		}
-		name, err := os.ReadFile("/proc/" + fields[4] + "/comm")
-		if err == nil && strings.TrimSpace(string(name)) == rival {
-			return fields[4], nil
+		if pid, err := rivals.holder(id.FileID); pid != "" || err != nil {
+			return pid, err
 		}
 	}
 	return "", nil
+}
+
+// rivals is what all databases of this process know of Litestream: a thousand of them
+// have thousands of locks, which each would have to go through.
+var rivals rivalLocks
+
+// rivalLocks are the locks that processes of the rival's name hold.
+type rivalLocks struct {
+	mu      sync.Mutex
+	read    time.Time
+	holders map[string]string // process ids by file, as /proc/locks names it
+}
+
+// holder returns the id of such a process with a lock on a file, as it was within rivalFresh.
+func (r *rivalLocks) holder(id FileID) (pid string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.read) >= rivalFresh {
+		if r.holders, err = readRivals(); err != nil {
+			return "", err
+		}
+		r.read = time.Now()
+	}
+	return r.holders[fmt.Sprintf("%02x:%02x:%d", unix.Major(id.Device), unix.Minor(id.Device), id.Inode)], nil
+}
+
+func readRivals() (map[string]string, error) {
+	locks, err := os.Open("/proc/locks")
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer locks.Close() //nolint:errcheck // only read
+	holders := make(map[string]string)
+	named := map[string]bool{strconv.Itoa(os.Getpid()): false} // whether a process has the name
+	for lines := bufio.NewScanner(locks); lines.Scan(); {
+		// 1: POSIX ADVISORY READ 4711 08:01:131077 1073741826 1073742335
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 6 || fields[1] != "POSIX" {
+			continue
+		}
+		pid := fields[4]
+		its, known := named[pid]
+		if !known {
+			name, err := os.ReadFile("/proc/" + pid + "/comm")
+			its = err == nil && strings.TrimSpace(string(name)) == rival
+			named[pid] = its
+		}
+		if its {
+			holders[fields[5]] = pid
+		}
+	}
+	return holders, nil
 }

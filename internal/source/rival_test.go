@@ -48,11 +48,13 @@ func TestLitestreamAtWorkIsRefused(t *testing.T) {
 	if _, err := out.Read(make([]byte, 2)); err != nil {
 		t.Fatal(err)
 	}
+	source.ForgetRivals()
 	if err := db.Rival(); !errors.Is(err, source.ErrContract) {
 		t.Errorf("beside it: got %v, want a refusal", err)
 	}
 	_ = in.Close()
 	_ = other.Wait()
+	source.ForgetRivals()
 	if err := db.Rival(); err != nil {
 		t.Errorf("after it ended: %v", err)
 	}

@@ -61,6 +61,7 @@ type DB struct {
 
 	aside      time.Time // when the locks last stepped aside
 	seen       look      // by Touched
+	calm       calm      // Tend's
 	rivalWrote time.Time // as Rival last saw it
 }
 
