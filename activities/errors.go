@@ -97,13 +97,16 @@ func Classify(err error) (typ string, retries bool) {
 // is handed to the workflow, which cleans up.
 const cleanUpFrom = 3
 
+// judge is Classify for the failures-th consecutive failure of a database.
+func judge(err error, failures int) (typ string, retries bool) {
+	typ, retries = Classify(err)
+	return typ, retries && (typ != DiskFull || failures < cleanUpFrom)
+}
+
 // failed returns err as Temporal is to see it: its type, its message alone, and
 // beat as its detail. A wait that the store asked for replaces the policy's.
 func failed(err error, beat Beat) error {
-	typ, retries := Classify(err)
-	if typ == DiskFull && beat.Failures >= cleanUpFrom {
-		retries = false
-	}
+	typ, retries := judge(err, beat.Failures)
 	options := temporal.ApplicationErrorOptions{NonRetryable: !retries, Details: []any{beat}}
 	if wait, ok := blob.RetryAfter(err); ok && typ == StoreThrottled {
 		options.NextRetryDelay = wait

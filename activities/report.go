@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.temporal.io/api/serviceerror"
+	"golang.org/x/time/rate"
 )
 
 // Reporter brings a report to a workflow.
@@ -30,13 +31,18 @@ func (s signalReporter) Report(ctx context.Context, workflowID string, r Report)
 }
 
 const (
-	reportEvery   = 10 * time.Second // least time between two reports to one workflow
+	// reportBurst is how many reports one workflow may be sent at once: as many as there
+	// are phases to which failures lead, so that one after the other is told as it comes.
+	// docs/workflows.md says what that lets a fault cost.
+	reportBurst = 6
+
+	reportEvery   = 10 * time.Second // after which there may be one more, and a failed one is tried again
 	reportTimeout = 10 * time.Second // for one try at sending
 )
 
-// reports sends reports beside the work, to each workflow at most one in
-// reportEvery. A newer report replaces one that waits, so what arrives last is
-// always the last state, and it does arrive: one that could not be sent is tried
+// reports sends reports beside the work, each at once unless its workflow has been sent
+// reportBurst of them lately. A newer report replaces one that waits, so what arrives
+// last is always the last state, and it does arrive: one that could not be sent is tried
 // again until it is replaced or the workflow is gone.
 type reports struct {
 	mu     sync.Mutex
@@ -47,11 +53,11 @@ type reports struct {
 
 // lane is one workflow's. Its fields are guarded by reports.mu.
 type lane struct {
-	waiting  *Report
-	reporter Reporter
-	sent     time.Time   // last try
-	timer    *time.Timer // set while waiting is to be sent later
-	sending  bool
+	waiting   *Report
+	reporter  Reporter
+	allowance *rate.Limiter // of tries
+	timer     *time.Timer   // set while waiting is to be sent later
+	sending   bool
 }
 
 // post hands over r and returns at once.
@@ -69,20 +75,20 @@ func (s *reports) post(reporter Reporter, workflowID string, r Report) {
 	}
 	l := s.lanes[workflowID]
 	if l == nil {
-		l = &lane{}
+		l = &lane{allowance: rate.NewLimiter(rate.Every(reportEvery), reportBurst)}
 		s.lanes[workflowID] = l
 	}
 	l.waiting, l.reporter = &r, reporter
-	s.arm(workflowID, l)
+	s.arm(workflowID, l, 0)
 }
 
-// arm sees to it that what waits in l is sent, no sooner than it may be. The
-// caller holds s.mu.
-func (s *reports) arm(workflowID string, l *lane) {
+// arm sees to it that what waits in l is sent, no sooner than it may be, and after rest
+// at the earliest. The caller holds s.mu.
+func (s *reports) arm(workflowID string, l *lane, rest time.Duration) {
 	if l.waiting == nil || l.sending || l.timer != nil || s.closed {
 		return
 	}
-	wait := max(0, reportEvery-time.Since(l.sent))
+	wait := max(rest, l.allowance.Reserve().Delay())
 	l.timer = time.AfterFunc(wait, func() { s.fire(workflowID, l) })
 }
 
@@ -95,7 +101,7 @@ func (s *reports) fire(workflowID string, l *lane) {
 		s.mu.Unlock()
 		return
 	}
-	l.waiting, l.sending, l.sent = nil, true, time.Now()
+	l.waiting, l.sending = nil, true
 	s.under.Add(1)
 	s.mu.Unlock()
 
@@ -107,13 +113,17 @@ func (s *reports) fire(workflowID string, l *lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.sending = false
-	if gone := new(serviceerror.NotFound); err != nil && !errors.As(err, &gone) && l.waiting == nil {
-		l.waiting = r
+	var rest time.Duration
+	if gone := new(serviceerror.NotFound); err != nil && !errors.As(err, &gone) {
+		rest = reportEvery
+		if l.waiting == nil {
+			l.waiting = r
+		}
 	}
-	s.arm(workflowID, l)
+	s.arm(workflowID, l, rest)
 }
 
-// close sends what waits, without regard to reportEvery, and ends.
+// close sends what waits, without regard to what may be sent, and ends.
 func (s *reports) close(ctx context.Context) {
 	s.mu.Lock()
 	s.closed = true

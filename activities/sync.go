@@ -125,10 +125,11 @@ func (t *attempt) cancelled(succeeded bool, progress Progress) error {
 func (t *attempt) failed(err error, succeeded bool, progress Progress) error {
 	beat := t.standing(succeeded, progress)
 	beat.Failures++
-	beat.Type, _ = Classify(err)
+	typ, retried := judge(err, beat.Failures)
+	beat.Type = typ
 	t.pulse.stopWith(beat)
 	t.attempts.leave(t.in.Database.Name, t.in.Window, &beat)
-	t.tellFailure(err, beat)
+	t.tellFailure(err, beat, retried)
 	return failed(err, beat)
 }
 

@@ -22,14 +22,22 @@ type quiet struct {
 }
 
 type trouble struct {
-	typ    string    // of the last failure; empty while all is well
+	last   failure   // the zero one while all is well
 	logged time.Time // when a failure was last logged
 	spoken bool      // a failure was logged since all was well
 }
 
+// failure is what makes one failure the same news as another.
+type failure struct {
+	run    string // of the workflow
+	window int
+	typ    string
+}
+
 // failing notes a failure at now. It tells whether to log it, and whether it is
-// news for the workflow: the first one, or one of another kind.
-func (q *quiet) failing(name, typ string, now time.Time) (log, news bool) {
+// news for the workflow: the first one of its window, as what is reported holds for one
+// window alone, or one of another kind.
+func (q *quiet) failing(name string, f failure, now time.Time) (log, news bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t := q.known[name]
@@ -40,8 +48,8 @@ func (q *quiet) failing(name, typ string, now time.Time) (log, news bool) {
 		t = &trouble{}
 		q.known[name] = t
 	}
-	log, news = t.logged.IsZero() || now.Sub(t.logged) >= logEvery, t.typ != typ
-	t.typ = typ
+	log, news = t.logged.IsZero() || now.Sub(t.logged) >= logEvery, t.last != f
+	t.last = f
 	if log {
 		t.logged, t.spoken = now, true
 	}
@@ -57,27 +65,29 @@ func (q *quiet) well(name string) (recovered, spoken bool) {
 	if t == nil {
 		return false, false
 	}
-	recovered, spoken = t.typ != "", t.spoken
-	t.typ, t.spoken = "", false
+	recovered, spoken = t.last != failure{}, t.spoken
+	t.last, t.spoken = failure{}, false
 	return recovered, spoken
 }
 
-// forget makes the next failure of the database news: whoever registers it again
-// has heard of none.
+// forget drops what is known of a database that is replicated no more.
 func (q *quiet) forget(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.known, name)
 }
 
-func (t *attempt) tellFailure(err error, beat Beat) {
+// tellFailure logs err, and reports it where the workflow would not hear of it: the
+// failure of an attempt that is not retried ends the window, which tells all.
+func (t *attempt) tellFailure(err error, beat Beat, retried bool) {
 	name := t.in.Database.Name
-	log, news := t.quiet.failing(name, beat.Type, time.Now())
+	run := activity.GetInfo(t.ctx).WorkflowExecution.RunID
+	log, news := t.quiet.failing(name, failure{run: run, window: t.in.Window, typ: beat.Type}, time.Now())
 	if log {
 		activity.GetLogger(t.ctx).Error("sync failed", telemetry.Database, name,
 			telemetry.Failures, beat.Failures, "type", beat.Type, telemetry.Error, err.Error())
 	}
-	if news {
+	if news && retried {
 		t.report(Report{Failures: beat.Failures, Type: beat.Type, Error: err.Error(), TXID: beat.TXID, SyncedAt: beat.SyncedAt})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/host"
+	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
 )
 
@@ -73,28 +74,80 @@ func TestAFailingDatabaseIsLoggedOnceIn30Seconds(t *testing.T) {
 	}
 }
 
-func TestReportsTellNewsAtMostOnceIn10SecondsAndTheLastStateAlways(t *testing.T) {
+func TestReportsTellNewsAndTheLastStateAlways(t *testing.T) {
+	busy, full, away := source.ErrBusy, source.ErrDiskFull, blob.ErrUnavailable
 	for _, row := range []struct {
 		name string
 		ends []error
-		want []string // types; empty for recovered
+		now  []string // types that are told within a second of the last end; empty for recovered
+		late []string // and within a minute
 	}{
-		{"the first failure at once, no repetition", repeat(25, errNet), []string{activities.Internal}},
-		{"a change of kind", append(repeat(12, errNet), source.ErrDiskFull), []string{activities.Internal, activities.DiskFull}},
-		{"a recovery within 10 s is told later", []error{errNet, nil}, []string{activities.Internal, ""}},
-		{"what changes back within 10 s", []error{errNet, nil, errNet}, []string{activities.Internal, activities.Internal}},
-		{"the last of many changes wins", []error{errNet, source.ErrBusy, blob.ErrUnavailable, nil}, []string{activities.Internal, ""}},
-		{"nothing when nothing is wrong", repeat(3, nil), nil},
+		{"the first failure at once, no repetition", repeat(25, errNet), []string{activities.Internal}, nil},
+		{"a change of kind", []error{errNet, away}, []string{activities.Internal, activities.StoreUnavailable}, nil},
+		{"a recovery", []error{errNet, nil}, []string{activities.Internal, ""}, nil},
+		{"what changes back", []error{errNet, full, errNet}, []string{activities.Internal, activities.DiskFull, activities.Internal}, nil},
+		{"the last of too many changes", []error{errNet, busy, away, errNet, busy, away, errNet, busy, nil}, []string{
+			activities.Internal, activities.DatabaseBusy, activities.StoreUnavailable,
+			activities.Internal, activities.DatabaseBusy, activities.StoreUnavailable,
+		}, []string{""}},
+		{"nothing when nothing is wrong", repeat(3, nil), nil, nil},
+		{"nothing that the window's end tells", []error{ship.ErrFenced}, nil, nil},
+		{"not the third full disk", []error{errNet, errNet, full}, []string{activities.Internal}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, &fakeHost{})
 				script(b, row.ends...)
+				wantReports(t, b, row.now)
 				time.Sleep(time.Minute)
-				wantReports(t, b, row.want)
+				wantReports(t, b, append(row.now, row.late...))
 			})
 		})
 	}
+}
+
+// TestAFaultThatLastsIsReportedBoundedly holds docs/workflows.md to its word: six reports,
+// and one more for each 10 s.
+func TestAFaultThatLastsIsReportedBoundedly(t *testing.T) {
+	const attempts = 200
+	for _, row := range []struct {
+		name string
+		ends []error // over and over
+		most int
+	}{
+		{"of one kind", []error{errNet}, 1},
+		{"of another kind each time", []error{errNet, blob.ErrUnavailable}, 6 + attempts/10},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, &fakeHost{})
+				for range attempts / len(row.ends) {
+					script(b, row.ends...)
+				}
+				if got := len(b.rep.list()); got > row.most || got < row.most-1 {
+					t.Errorf("%d attempts were reported %d times, want %d", attempts, got, row.most)
+				}
+			})
+		})
+	}
+}
+
+// A report says nothing about a window but its own.
+func TestTheFirstFailureOfAWindowIsNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{sync: fails(errNet)})
+		for _, window := range []int{7, 7, 8, 8} {
+			in := input(0)
+			in.Window = window
+			if _, err := b.sync(in, nil); err == nil {
+				t.Error("a failing window succeeded")
+			}
+			time.Sleep(time.Second)
+		}
+		if got := b.rep.list(); len(got) != 2 || got[0].Window != 7 || got[1].Window != 8 {
+			t.Errorf("got %+v, want a report of window 7 and one of window 8", got)
+		}
+	})
 }
 
 func wantReports(t *testing.T, b *bench, want []string) {
@@ -149,12 +202,22 @@ func TestReportToAWorkflowThatIsGoneIsDropped(t *testing.T) {
 func TestCloseSendsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, &fakeHost{})
-		script(b, errNet, nil)
-		wantReports(t, b, []string{activities.Internal})
-		b.a.Close(t.Context())
-		wantReports(t, b, []string{activities.Internal, ""})
+		const told = 6
+		for range told / 2 {
+			script(b, errNet, nil)
+		}
 		script(b, errNet)
-		wantReports(t, b, []string{activities.Internal, ""})
+		if got := len(b.rep.list()); got != told {
+			t.Errorf("%d reports before the end, want %d", got, told)
+		}
+		b.a.Close(t.Context())
+		if got := b.rep.list(); len(got) != told+1 || got[told].Type != activities.Internal {
+			t.Errorf("got %+v, want %d reports and the one that waited", got, told)
+		}
+		script(b, nil)
+		if got := len(b.rep.list()); got != told+1 {
+			t.Errorf("%d reports after the end, want %d", got, told+1)
+		}
 	})
 }
 
