@@ -215,7 +215,7 @@ type Beat struct {
 type Report struct {
 	ID       string    `json:"id,omitempty"`
 	Window   int       `json:"window"`         // that the attempt belonged to
-	Failures int       `json:"failures"`       // 0 says recovered
+	Failures int       `json:"failures"`       // 0 adds none to those that are known
 	Type     string    `json:"type,omitempty"` // of the error
 	Error    string    `json:"error,omitempty"`
 	TXID     ltx.TXID  `json:"txid,omitempty"`

@@ -43,7 +43,7 @@ const (
 // reports sends reports beside the work, each at once unless its workflow has been sent
 // reportBurst of them lately. A newer report replaces one that waits, so what arrives
 // last is always the last state, and it does arrive: one that could not be sent is tried
-// again until it is replaced or the workflow is gone.
+// again until it is replaced or withdrawn, or the workflow is gone.
 type reports struct {
 	mu     sync.Mutex
 	lanes  map[string]*lane
@@ -80,6 +80,15 @@ func (s *reports) post(reporter Reporter, workflowID string, r Report) {
 	}
 	l.waiting, l.reporter = &r, reporter
 	s.arm(workflowID, l, 0)
+}
+
+// withdraw drops what waits for a workflow that gets to know better.
+func (s *reports) withdraw(workflowID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.lanes[workflowID]; l != nil {
+		l.waiting = nil
+	}
 }
 
 // arm sees to it that what waits in l is sent, no sooner than it may be, and after rest

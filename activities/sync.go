@@ -81,9 +81,7 @@ func (a *HostActivities) begin(ctx context.Context, in SyncInput) *attempt {
 		}
 	}
 	t := &attempt{HostActivities: a, ctx: ctx, in: in, start: start, pulse: startPulse(ctx, start, a.rhythm())}
-	if in.Announce {
-		t.report(Report{Failures: start.Failures, Type: start.Type, TXID: start.TXID, SyncedAt: start.SyncedAt})
-	}
+	t.announce()
 	return t
 }
 
@@ -138,8 +136,9 @@ func (t *attempt) succeeded(res host.Result, progress Progress) SyncResult {
 	t.attempts.leave(t.in.Database.Name, t.in.Window, nil)
 	beat := t.standing(res.Passes > 0 || wentWell(res.Reason), progress)
 	if beat.Failures == 0 {
-		t.tellRecovery(progress)
+		t.logRecovery(progress)
 	}
+	t.reports.withdraw(t.workflow())
 	return SyncResult{Reason: res.Reason, Failures: beat.Failures, Progress: progress}
 }
 

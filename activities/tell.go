@@ -22,16 +22,22 @@ type quiet struct {
 }
 
 type trouble struct {
+	hello  window    // the last one that was announced
 	last   failure   // the zero one while all is well
 	logged time.Time // when a failure was last logged
 	spoken bool      // a failure was logged since all was well
 }
 
+// window is one window of all that there ever are of a database.
+type window struct {
+	run    string // of the workflow
+	number int
+}
+
 // failure is what makes one failure the same news as another.
 type failure struct {
-	run    string // of the workflow
-	window int
-	typ    string
+	window
+	typ string
 }
 
 // failing notes a failure at now. It tells whether to log it, and whether it is
@@ -40,20 +46,35 @@ type failure struct {
 func (q *quiet) failing(name string, f failure, now time.Time) (log, news bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t := q.known[name]
-	if t == nil {
-		if q.known == nil {
-			q.known = map[string]*trouble{}
-		}
-		t = &trouble{}
-		q.known[name] = t
-	}
+	t := q.of(name)
 	log, news = t.logged.IsZero() || now.Sub(t.logged) >= logEvery, t.last != f
 	t.last = f
 	if log {
 		t.logged, t.spoken = now, true
 	}
 	return log, news
+}
+
+// announces tells whether w is to be announced: by the first of its attempts here, as
+// what the others find is told by failures.
+func (q *quiet) announces(name string, w window) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.of(name)
+	first := t.hello != w
+	t.hello = w
+	return first
+}
+
+// of returns what is known of a database. The caller holds q.mu.
+func (q *quiet) of(name string) *trouble {
+	if q.known == nil {
+		q.known = map[string]*trouble{}
+	}
+	if q.known[name] == nil {
+		q.known[name] = &trouble{}
+	}
+	return q.known[name]
 }
 
 // well notes a success. It tells whether failures were known before it, and
@@ -77,36 +98,55 @@ func (q *quiet) forget(name string) {
 	delete(q.known, name)
 }
 
-// tellFailure logs err, and reports it where the workflow would not hear of it: the
-// failure of an attempt that is not retried ends the window, which tells all.
+// identity is the window that t is an attempt at.
+func (t *attempt) identity() window {
+	return window{run: activity.GetInfo(t.ctx).WorkflowExecution.RunID, number: t.in.Window}
+}
+
+// announce tells a workflow that thinks its host away that a window was taken. What it
+// knows of failures is left as it is, unless an attempt has left more.
+func (t *attempt) announce() {
+	if !t.in.Announce || !t.quiet.announces(t.in.Database.Name, t.identity()) {
+		return
+	}
+	r := Report{TXID: t.start.TXID, SyncedAt: t.start.SyncedAt}
+	if t.start.Type != "" {
+		r.Failures, r.Type = t.start.Failures, t.start.Type
+	}
+	t.report(r)
+}
+
+// tellFailure logs err, and reports it where the workflow would not hear of it: what is
+// not retried ends the window, which tells all.
 func (t *attempt) tellFailure(err error, beat Beat, retried bool) {
 	name := t.in.Database.Name
-	run := activity.GetInfo(t.ctx).WorkflowExecution.RunID
-	log, news := t.quiet.failing(name, failure{run: run, window: t.in.Window, typ: beat.Type}, time.Now())
+	log, news := t.quiet.failing(name, failure{t.identity(), beat.Type}, time.Now())
 	if log {
 		activity.GetLogger(t.ctx).Error("sync failed", telemetry.Database, name,
 			telemetry.Failures, beat.Failures, "type", beat.Type, telemetry.Error, err.Error())
 	}
-	if news && retried {
+	switch {
+	case !retried:
+		t.reports.withdraw(t.workflow())
+	case news:
 		t.report(Report{Failures: beat.Failures, Type: beat.Type, Error: err.Error(), TXID: beat.TXID, SyncedAt: beat.SyncedAt})
 	}
 }
 
-// tellRecovery says that all is well after failures, whether this process saw
-// them or only heard of them.
-func (t *attempt) tellRecovery(progress Progress) {
+// logRecovery says that all is well after failures, whether this process saw them or
+// only heard of them.
+func (t *attempt) logRecovery(progress Progress) {
 	recovered, spoken := t.quiet.well(t.in.Database.Name)
 	heard := !recovered && t.start.Failures > 0
 	if spoken || heard {
 		activity.GetLogger(t.ctx).Info("recovered", telemetry.Database, t.in.Database.Name,
 			telemetry.Failures, t.start.Failures, telemetry.TXID, progress.TXID.String())
 	}
-	if recovered || heard {
-		t.report(Report{TXID: progress.TXID, SyncedAt: progress.SyncedAt})
-	}
 }
 
 func (t *attempt) report(r Report) {
 	r.Window = t.in.Window
-	t.reports.post(t.Reporter, activity.GetInfo(t.ctx).WorkflowExecution.ID, r)
+	t.reports.post(t.Reporter, t.workflow(), r)
 }
+
+func (t *attempt) workflow() string { return activity.GetInfo(t.ctx).WorkflowExecution.ID }

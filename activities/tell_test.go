@@ -79,19 +79,25 @@ func TestReportsTellNewsAndTheLastStateAlways(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		ends []error
-		now  []string // types that are told within a second of the last end; empty for recovered
+		now  []string // types that are told within a second of the last end
 		late []string // and within a minute
 	}{
 		{"the first failure at once, no repetition", repeat(25, errNet), []string{activities.Internal}, nil},
 		{"a change of kind", []error{errNet, away}, []string{activities.Internal, activities.StoreUnavailable}, nil},
-		{"a recovery", []error{errNet, nil}, []string{activities.Internal, ""}, nil},
 		{"what changes back", []error{errNet, full, errNet}, []string{activities.Internal, activities.DiskFull, activities.Internal}, nil},
-		{"the last of too many changes", []error{errNet, busy, away, errNet, busy, away, errNet, busy, nil}, []string{
+		{"the last of too many changes", []error{errNet, busy, away, errNet, busy, away, errNet, busy}, []string{
 			activities.Internal, activities.DatabaseBusy, activities.StoreUnavailable,
 			activities.Internal, activities.DatabaseBusy, activities.StoreUnavailable,
-		}, []string{""}},
+		}, []string{activities.DatabaseBusy}},
 		{"nothing when nothing is wrong", repeat(3, nil), nil, nil},
-		{"nothing that the window's end tells", []error{ship.ErrFenced}, nil, nil},
+		{"no recovery, which the window's end tells", []error{errNet, nil}, []string{activities.Internal}, nil},
+		{"no failure that the window's end tells", []error{ship.ErrFenced}, nil, nil},
+		{"nothing that waited for its turn until the window ended", []error{errNet, busy, errNet, busy, errNet, busy, errNet, nil}, []string{
+			activities.Internal, activities.DatabaseBusy, activities.Internal, activities.DatabaseBusy, activities.Internal, activities.DatabaseBusy,
+		}, nil},
+		{"nor until it was fenced", []error{errNet, busy, errNet, busy, errNet, busy, errNet, ship.ErrFenced}, []string{
+			activities.Internal, activities.DatabaseBusy, activities.Internal, activities.DatabaseBusy, activities.Internal, activities.DatabaseBusy,
+		}, nil},
 		{"not the third full disk", []error{errNet, errNet, full}, []string{activities.Internal}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -204,7 +210,7 @@ func TestCloseSendsWhatWaits(t *testing.T) {
 		b := newBench(t, &fakeHost{})
 		const told = 6
 		for range told / 2 {
-			script(b, errNet, nil)
+			script(b, errNet, source.ErrBusy)
 		}
 		script(b, errNet)
 		if got := len(b.rep.list()); got != told {
@@ -234,6 +240,25 @@ func TestAWindowOfAHostThoughtAwayReportsAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantReports(t, b, []string{""})
+	})
+}
+
+func TestAWindowOfAHostThoughtAwayAnnouncesItselfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &fakeHost{sync: fails(errNet)})
+		in, last := input(4), (*activities.Beat)(nil) // of which the workflow knows all
+		in.Announce = true
+		for n := range 3 {
+			if _, err := b.sync(in, last); err == nil {
+				t.Error("a failing window succeeded")
+			}
+			last = &activities.Beat{Failures: 5 + n, Type: activities.Internal}
+			time.Sleep(time.Minute)
+		}
+		got := b.rep.list()
+		if len(got) != 2 || got[0].Failures != 0 || got[1].Failures != 5 {
+			t.Errorf("got %+v, want the announcement and the first failure", got)
+		}
 	})
 }
 
