@@ -36,7 +36,9 @@ type liveHost struct {
 	begun    []time.Time
 	passes   int
 	failed   int
-	cleanUps []int // numbers of failures before each
+	met      error     // by the last pass
+	turned   time.Time // when that was first another end than before
+	cleanUps []int     // numbers of failures before each
 	txid     ltx.TXID
 }
 
@@ -105,6 +107,23 @@ func (h *liveHost) become(rest error, idle bool) {
 	h.rest, h.idle = rest, idle
 }
 
+// next makes ends what the host meets next, before all else.
+func (h *liveHost) next(ends ...error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.script = append(ends, h.script...)
+}
+
+// detected is when passes began to end as they do now, or since if that was before it.
+func (h *liveHost) detected(since time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.turned.Before(since) {
+		return since
+	}
+	return h.turned
+}
+
 // dies tells whether the next attempt falls silent.
 func (h *liveHost) dies() bool {
 	h.mu.Lock()
@@ -118,6 +137,9 @@ func (h *liveHost) pass(p *host.Progress) error {
 	end := h.rest
 	if len(h.script) > 0 {
 		end = pop(&h.script)
+	}
+	if end != h.met || h.turned.IsZero() {
+		h.met, h.turned = end, time.Now()
 	}
 	if end != nil {
 		h.failed++
@@ -251,6 +273,12 @@ func (s *site) syncWorker() (stop func()) {
 		}
 		return s.acts.Sync(ctx, in)
 	}
+	return s.syncBy(sync)
+}
+
+// syncBy starts a sync worker that has sync for its activity.
+func (s *site) syncBy(sync func(context.Context, activities.SyncInput) (activities.SyncResult, error)) (stop func()) {
+	s.t.Helper()
 	return s.work(workflows.SyncQueue(s.in.Host), worker.Options{DisableWorkflowWorker: true}, func(w worker.Worker) {
 		w.RegisterActivityWithOptions(sync, activity.RegisterOptions{Name: activities.NameSync})
 	})
