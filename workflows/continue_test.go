@@ -107,6 +107,7 @@ func TestARunThatIsAboutToEndLetsNobodyIn(t *testing.T) {
 			send(env, workflows.UpdateSync, "c", workflows.Message{}),
 			send(env, workflows.UpdateStop, "d", workflows.StopRequest{}),
 			send(env, workflows.UpdateRegister, "e", workflows.Registration{Spec: minute().Spec}),
+			reconfigure(env, "f", `{"interval": "2m0s"}`),
 		)
 		for f.called("StopSync after 0") == 0 && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
