@@ -24,9 +24,9 @@ type slot struct {
 	handle  func(workflow.Context, converter.RawValue)
 }
 
-// listen starts to deal with signals, in the order in which they came.
-func (r *replication) listen(ctx workflow.Context) {
-	r.inbox.arrived = arrivalsOf(ctx)
+// open makes r's signals readable. Updates need that before they are answered.
+func (i *inbox) open(ctx workflow.Context, r *replication) {
+	i.arrived = arrivalsOf(ctx)
 	for _, s := range []slot{
 		{name: SignalReport, handle: r.onReport},
 		{name: SignalWake, handle: r.onWake},
@@ -37,8 +37,12 @@ func (r *replication) listen(ctx workflow.Context) {
 		{name: SignalVerified, handle: r.onVerified},
 	} {
 		s.channel = workflow.GetSignalChannel(ctx, s.name)
-		r.inbox.slots = append(r.inbox.slots, s)
+		i.slots = append(i.slots, s)
 	}
+}
+
+// listen starts to deal with signals, in the order in which they came.
+func (r *replication) listen(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "signals", func(ctx workflow.Context) {
 		for {
 			_ = workflow.Await(ctx, func() bool { return r.inbox.unread() > 0 })

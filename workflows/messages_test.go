@@ -159,6 +159,46 @@ var pauses = []struct {
 		want: seconds(0, 60, 200, 260),
 	},
 	{
+		name: "a resume and then an update that pauses, in one task, end paused",
+		send: func(env *testsuite.TestWorkflowEnvironment) {
+			at(env, 10*time.Second, func() {
+				env.SignalWorkflowSkippingWorkflowTask(workflows.SignalResume, nil)
+				send(env, workflows.UpdatePause, "u1", workflows.Message{})
+			})
+		},
+		want: seconds(0),
+	},
+	{
+		name: "a pause and then an update that resumes, in one task, end running",
+		send: func(env *testsuite.TestWorkflowEnvironment) {
+			at(env, 10*time.Second, func() {
+				env.SignalWorkflowSkippingWorkflowTask(workflows.SignalPause, nil)
+				send(env, workflows.UpdateResume, "u1", workflows.Message{})
+			})
+		},
+		want: seconds(0, 10, 70, 130, 190, 250),
+	},
+	{
+		name: "an update with the id of a signal that was handled is known",
+		send: func(env *testsuite.TestWorkflowEnvironment) {
+			at(env, 10*time.Second, func() { env.SignalWorkflow(workflows.SignalPause, workflows.Message{ID: "m1"}) })
+			at(env, 20*time.Second, func() { env.SignalWorkflow(workflows.SignalResume, nil) })
+			at(env, 30*time.Second, func() { send(env, workflows.UpdatePause, "u1", workflows.Message{ID: "m1"}) })
+		},
+		want: seconds(0, 20, 80, 140, 200, 260),
+	},
+	{
+		name: "nor does an update undo what came after its signal, in one task",
+		send: func(env *testsuite.TestWorkflowEnvironment) {
+			at(env, 10*time.Second, func() {
+				env.SignalWorkflowSkippingWorkflowTask(workflows.SignalResume, workflows.Message{ID: "m1"})
+				env.SignalWorkflowSkippingWorkflowTask(workflows.SignalPause, nil)
+				send(env, workflows.UpdateResume, "u1", workflows.Message{ID: "m1"})
+			})
+		},
+		want: seconds(0),
+	},
+	{
 		name: "a signal with the id of an update that was handled is known",
 		send: func(env *testsuite.TestWorkflowEnvironment) {
 			at(env, 10*time.Second, func() { send(env, workflows.UpdatePause, "u1", workflows.Message{ID: "m1"}) })
@@ -307,6 +347,35 @@ func TestSync(t *testing.T) {
 		a.mustType(t, workflows.ErrPaused)
 		if n := f.called("SyncOnce after 0"); n != 0 {
 			t.Errorf("made %d passes", n)
+		}
+	})
+	t.Run("is refused after a pause in the same task", func(t *testing.T) {
+		f := &fakeHost{}
+		env := newEnv(t, f)
+		forever(f)
+		var a *answer
+		at(env, 70*time.Second, func() {
+			env.SignalWorkflowSkippingWorkflowTask(workflows.SignalPause, nil)
+			a = send(env, workflows.UpdateSync, "u", workflows.Message{})
+		})
+		endAfter(env, 100*time.Second)
+		start(env, minute())
+		a.mustType(t, workflows.ErrPaused)
+	})
+	t.Run("is made after a resume in the same task", func(t *testing.T) {
+		f := &fakeHost{}
+		env := newEnv(t, f)
+		forever(f)
+		var a *answer
+		at(env, 60*time.Second, func() { env.SignalWorkflow(workflows.SignalPause, nil) })
+		at(env, 70*time.Second, func() {
+			env.SignalWorkflowSkippingWorkflowTask(workflows.SignalResume, nil)
+			a = send(env, workflows.UpdateSync, "u", workflows.Message{})
+		})
+		endAfter(env, 100*time.Second)
+		start(env, minute())
+		if _, is := a.value.(workflows.Synced); !is || a.err != nil {
+			t.Errorf("got %+v", a)
 		}
 	})
 	t.Run("a success ends a backoff and its count", func(t *testing.T) {

@@ -29,6 +29,9 @@ func (r *replication) maySnapshot(SnapshotRequest) error { return r.maySync(Mess
 // onSnapshot has the host put a snapshot beside the windows.
 func (r *replication) onSnapshot(ctx workflow.Context, m SnapshotRequest) (Synced, error) {
 	r.accept(ctx, m.ID)
+	if err := r.running(); err != nil {
+		return Synced{}, err
+	}
 	if err := r.admission(ctx); err != nil {
 		return Synced{}, err
 	}

@@ -78,6 +78,7 @@ func begin(ctx workflow.Context, in Input) (*replication, error) {
 		r.st = State{Spec: in.Spec, Writer: mint(ctx), Phase: Starting, Since: workflow.Now(ctx)} // as StartOptions says
 	}
 	r.st.Runs++
+	r.inbox.open(ctx, r)
 	if err := r.answer(ctx); err != nil {
 		return nil, err
 	}

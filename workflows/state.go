@@ -70,13 +70,16 @@ type Handled struct {
 
 // signal notes a signal. It returns false for one that is known.
 func (h *Handled) signal(id string) (fresh bool) {
-	if id != "" && slices.Contains(h.Recent, id) {
+	if h.knows(id) {
 		return false
 	}
 	h.Signals++
 	h.remember(id)
 	return true
 }
+
+// knows tells whether a message with id was handled lately.
+func (h *Handled) knows(id string) bool { return id != "" && slices.Contains(h.Recent, id) }
 
 // update notes an update; the server sees to it that none acts twice.
 func (h *Handled) update(id string) {

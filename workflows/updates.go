@@ -56,21 +56,44 @@ func refuse(typ, format string, args ...any) error {
 
 // accept notes an update that has passed its validator, under its message's id
 // where there is one: a sender that got no answer may have sent a signal, too.
-func (r *replication) accept(ctx workflow.Context, id string) {
+// It returns false for one that is known.
+func (r *replication) accept(ctx workflow.Context, id string) (fresh bool) {
 	info := workflow.GetCurrentUpdateInfo(ctx)
 	if id == "" {
 		id = info.ID
 	}
+	fresh = r.catchUp(ctx, id)
 	r.st.Handled.update(id)
 	r.log.Info("update handled", "update", info.Name, "id", id)
+	return fresh
+}
+
+// changeSignalsFirst is the change by which an update finds the signals before it dealt
+// with, and does not do again what one of them has done.
+const changeSignalsFirst = "signals-first"
+
+// catchUp deals with the signals that came before an update: the SDK runs an update's
+// handler before anything else in a workflow task, so that a resume and then an update
+// that pauses would end up running. It reports whether the update's id is not among those
+// that were handled.
+func (r *replication) catchUp(ctx workflow.Context, id string) (fresh bool) {
+	if r.inbox.unread() == 0 && !r.st.Handled.knows(id) {
+		return true
+	}
+	if workflow.GetVersion(ctx, changeSignalsFirst, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return true
+	}
+	r.inbox.read(ctx)
+	return !r.st.Handled.knows(id)
 }
 
 func (r *replication) mayMessage(Message) error { return r.open() }
 
 // onPauseAndWait returns when no window is under way.
 func (r *replication) onPauseAndWait(ctx workflow.Context, m Message) (Status, error) {
-	r.accept(ctx, m.ID)
-	r.pause(m)
+	if r.accept(ctx, m.ID) {
+		r.pause(m)
+	}
 	_ = workflow.Await(ctx, func() bool {
 		return r.window == 0 && r.st.PauseTold && !r.telling || !r.paused() || r.ending() || r.drained
 	})
@@ -81,8 +104,9 @@ func (r *replication) onPauseAndWait(ctx workflow.Context, m Message) (Status, e
 // onResumeAndWait returns when a window is under way, or would be but for
 // something else.
 func (r *replication) onResumeAndWait(ctx workflow.Context, m Message) (Status, error) {
-	r.accept(ctx, m.ID)
-	r.resume(m)
+	if r.accept(ctx, m.ID) {
+		r.resume(m)
+	}
 	_ = workflow.Await(ctx, func() bool {
 		return r.window != 0 && !r.nudged || r.blocked() || r.ending() || r.drained || r.refusal != nil
 	})
@@ -94,6 +118,14 @@ func (r *replication) maySync(Message) error {
 	if err := r.open(); err != nil {
 		return err
 	}
+	if r.inbox.unread() > 0 { // a resume, perhaps, which a validator may not read
+		return nil
+	}
+	return r.running()
+}
+
+// running refuses while paused.
+func (r *replication) running() error {
 	if r.paused() {
 		return refuse(ErrPaused, "%s is paused; resume it first", r.st.Spec.Name)
 	}
@@ -104,6 +136,9 @@ func (r *replication) maySync(Message) error {
 // ends a backoff.
 func (r *replication) onSync(ctx workflow.Context, m Message) (Synced, error) {
 	r.accept(ctx, m.ID)
+	if err := r.running(); err != nil {
+		return Synced{}, err
+	}
 	if err := r.admission(ctx); err != nil {
 		return Synced{}, err
 	}
