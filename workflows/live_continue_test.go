@@ -91,7 +91,13 @@ func (s *site) sendUpdates(sent *ids, sender, n int) {
 	}
 }
 
-func (s *site) update(name, id string, arg any) (err error) {
+func (s *site) update(name, id string, arg any) error {
+	_, err := s.ask(name, id, arg, nil)
+	return err
+}
+
+// ask sends an update until it is answered, and returns the run that did.
+func (s *site) ask(name, id string, arg, result any) (run string, err error) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -100,15 +106,16 @@ func (s *site) update(name, id string, arg any) (err error) {
 			WorkflowID: s.id(), UpdateID: id, UpdateName: name, Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted,
 		})
 		if err == nil {
-			err = handle.Get(ctx, nil)
+			run, err = handle.RunID(), handle.Get(ctx, result)
 		}
 		var refused *temporal.ApplicationError
 		if err == nil || errors.As(err, &refused) && !workflows.RetryLater(err) {
-			return err
+			return run, err
 		}
+		s.again.Add(1)
 		time.Sleep(20 * time.Millisecond)
 	}
-	return err
+	return run, err
 }
 
 // wantDescription checks what a run that was not the first has to show.

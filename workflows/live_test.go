@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,7 +210,8 @@ type site struct {
 	in   workflows.Input
 
 	queue   string
-	handled *ids // as the workflow's log has them
+	handled *ids         // as the workflow's log has them
+	again   atomic.Int32 // updates that were sent again as their run was about to end
 }
 
 // newSite connects and starts the workflow and control workers; the sync worker
