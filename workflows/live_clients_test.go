@@ -28,16 +28,18 @@ import (
 func TestLiveTenClientsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		name  string
-		holds bool
+		name   string
+		by     string
+		pauses int // clients that do
 	}{
-		{"people, of whom any ends any pause", false},
-		{"workflows, each of which ends its own", true},
+		{"people, of whom any ends any pause", "", 10},
+		{"workflows, each of which ends its own", "holder", 3}, // so that somebody ships between
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			s := newIdle(t)
-			s.in.MaxWindows = 4
+			s.in.MaxWindows = 3
+			s.h.slowly = 50 * time.Millisecond
 			s.in.Settings.HostTimeout = time.Minute
 			s.in.Pace.Puts = 1_000_000 // nobody maintains it
 			s.start()
@@ -45,13 +47,14 @@ func TestLiveTenClientsAtOnce(t *testing.T) {
 			sent := &sendings{}
 			var all sync.WaitGroup
 			for n := range 10 {
-				c := &caller{site: s, sent: sent, n: n}
-				if row.holds {
-					c.by = fmt.Sprint("client ", n)
+				c := &caller{site: s, sent: sent, n: n, pauses: n < row.pauses}
+				if row.by != "" {
+					c.by = fmt.Sprint(row.by, n)
 				}
 				all.Go(func() { c.call(16) })
 			}
 			all.Wait()
+			s.h.become(nil, true)
 			if st := s.status(); st.Paused {
 				t.Errorf("paused by %q though each pause was followed by a resume", st.PauseReason)
 			}
@@ -68,10 +71,11 @@ type sendings struct{ signals, answers ids }
 // caller is one client.
 type caller struct {
 	*site
-	sent *sendings
-	n    int
-	by   string // whose its pauses are; empty for a person
-	last int    // number of its messages
+	sent   *sendings
+	n      int
+	by     string // whose its pauses are; empty for a person
+	pauses bool
+	last   int // number of its messages
 }
 
 func (c *caller) id() string {
@@ -79,10 +83,14 @@ func (c *caller) id() string {
 	return fmt.Sprintf("%d of %d", c.last, c.n)
 }
 
-// call sends messages of all kinds in turn.
+// call sends messages of all kinds in turn, to a database that rests or does not.
 func (c *caller) call(turns int) {
-	kinds := []func(){c.wake, c.register, c.sync, c.reconfigure, c.wake, c.pauseBySignal, c.sync, c.pauseByUpdate}
+	kinds := []func(){c.wake, c.register, c.sync, c.reconfigure}
+	if c.pauses {
+		kinds = append(kinds, c.pauseBySignal, c.wake, c.sync, c.pauseByUpdate)
+	}
 	for turn := range turns {
+		c.h.become(nil, rand.IntN(2) == 0)
 		kinds[(turn+c.n)%len(kinds)]()
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 	}

@@ -30,7 +30,8 @@ type liveHost struct {
 	mu       sync.Mutex
 	script   []error
 	rest     error
-	idle     bool // long windows end as idle after a pass
+	idle     bool          // long windows end as idle after a pass
+	slowly   time.Duration // that SyncOnce takes
 	check    error
 	running  *liveWindow
 	windows  []host.Window
@@ -155,6 +156,7 @@ func (h *liveHost) pass(p *host.Progress) error {
 }
 
 func (h *liveHost) SyncOnce(context.Context, host.Database, ltx.TXID) (res host.Result, err error) {
+	time.Sleep(h.slowly)
 	err = h.pass(&res.Progress)
 	return res, err
 }
