@@ -244,6 +244,43 @@ func TestPausedIsShown(t *testing.T) {
 	}
 }
 
+// A resume and a pause that come with one task leave a paused database paused, and whoever
+// pauses it once more has an answer.
+func TestAPauseThatFollowsAResumeAtOnceIsAnswered(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		pause func(env *testsuite.TestWorkflowEnvironment)
+	}{
+		{"by signal", func(env *testsuite.TestWorkflowEnvironment) { env.SignalWorkflow(workflows.SignalPause, nil) }},
+		{"by update", func(env *testsuite.TestWorkflowEnvironment) {
+			send(env, workflows.UpdatePause, "u", workflows.Message{})
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f := &fakeHost{}
+			env := newEnv(t, f)
+			forever(f)
+			var a *answer
+			at(env, 10*time.Second, func() { env.SignalWorkflow(workflows.SignalPause, nil) })
+			at(env, 20*time.Second, func() {
+				env.SignalWorkflowSkippingWorkflowTask(workflows.SignalResume, nil)
+				row.pause(env)
+			})
+			at(env, 30*time.Second, func() { a = send(env, workflows.UpdatePause, "once more", workflows.Message{}) })
+			at(env, 40*time.Second, func() {
+				if s, is := a.value.(workflows.Status); !is || s.Phase != workflows.Paused {
+					t.Errorf("got %+v", a)
+				}
+			})
+			endAfter(env, time.Hour)
+			start(env, minute())
+			if len(f.attempts) != 1 {
+				t.Errorf("got %d windows, want 1", len(f.attempts))
+			}
+		})
+	}
+}
+
 // A pause ends the window under way by StopSync, and no other begins.
 func TestPauseInMidWindow(t *testing.T) {
 	f := &fakeHost{}

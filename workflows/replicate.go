@@ -131,12 +131,12 @@ func (r *replication) awaitTurn(ctx workflow.Context) {
 		if r.ready(ctx) {
 			return
 		}
-		if r.paused() && !r.st.PauseTold {
+		if r.untold() {
 			r.tellPause(ctx)
 			continue
 		}
 		if r.blocked() {
-			_ = workflow.Await(ctx, func() bool { return !r.blocked() || r.ready(ctx) })
+			r.awaitRelease(ctx)
 			continue
 		}
 		options := workflow.AwaitOptions{
@@ -146,6 +146,23 @@ func (r *replication) awaitTurn(ctx workflow.Context) {
 		_, _ = workflow.AwaitWithOptions(ctx, options, func() bool { return r.blocked() || r.ready(ctx) })
 	}
 }
+
+// changeTellAgain is the change by which a pause that follows a resume at once is told.
+const changeTellAgain = "tell-again"
+
+// awaitRelease returns when nothing keeps a window from beginning any more, when there is
+// something else to do, or when another pause has followed a resume so soon that the
+// database was never seen without one.
+func (r *replication) awaitRelease(ctx workflow.Context) {
+	released := func() bool { return !r.blocked() || r.ready(ctx) }
+	_ = workflow.Await(ctx, func() bool { return released() || r.untold() })
+	if !released() && workflow.GetVersion(ctx, changeTellAgain, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		_ = workflow.Await(ctx, released)
+	}
+}
+
+// untold tells whether the host has to be told of a pause.
+func (r *replication) untold() bool { return r.paused() && !r.st.PauseTold }
 
 // changeTellPause is the change by which a host is told of a pause also between windows.
 const changeTellPause = "tell-pause"
