@@ -61,10 +61,11 @@ func (o order) apply(path string, next time.Time) (done []int64, err error) {
 	for n := range o.Count {
 		time.Sleep(time.Until(next))
 		next = next.Add(o.Every)
+		begun := time.Now().UnixNano() // it may be shipped before Exec returns
 		if _, err := db.Exec("INSERT INTO t(v) VALUES (?)", fmt.Sprintf("%0200d", n)); err != nil {
 			return done, fmt.Errorf("%s: %w", path, err)
 		}
-		done = append(done, time.Now().UnixNano())
+		done = append(done, begun)
 	}
 	return done, nil
 }
