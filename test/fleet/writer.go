@@ -24,7 +24,7 @@ type order struct {
 	Report string        // file for the commits, as JSON
 }
 
-// commits are when each application's transactions returned, in ns since 1970.
+// commits are when each application's transactions began, in ns since 1970.
 type commits [][]int64
 
 // write carries out the order in JSON text.
