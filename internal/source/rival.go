@@ -55,7 +55,7 @@ func (db *DB) rivalProcess() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if pid, err := rivals.holder(id.FileID); pid != "" || err != nil {
+		if pid, err := rivals.holder(id.FileID, db.opened); pid != "" || err != nil {
 			return pid, err
 		}
 	}
@@ -73,15 +73,16 @@ type rivalLocks struct {
 	holders map[string]string // process ids by file, as /proc/locks names it
 }
 
-// holder returns the id of such a process with a lock on a file, as it was within rivalFresh.
-func (r *rivalLocks) holder(id FileID) (pid string, err error) {
+// holder returns the id of such a process with a lock on a file, as it was after since and
+// within rivalFresh.
+func (r *rivalLocks) holder(id FileID, since time.Time) (pid string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.read) >= rivalFresh {
+	if now := time.Now(); !r.read.After(since) || now.Sub(r.read) >= rivalFresh {
 		if r.holders, err = readRivals(); err != nil {
 			return "", err
 		}
-		r.read = time.Now()
+		r.read = now
 	}
 	return r.holders[fmt.Sprintf("%02x:%02x:%d", unix.Major(id.Device), unix.Minor(id.Device), id.Inode)], nil
 }

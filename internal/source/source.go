@@ -59,6 +59,7 @@ type DB struct {
 	from    FileID       // the file that shipped was read from; zero when that is not known
 	watched bool         // a lock was established at some time since the database was opened
 
+	opened     time.Time
 	aside      time.Time // when the locks last stepped aside
 	seen       look      // by Touched
 	calm       calm      // Tend's
@@ -79,7 +80,7 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{name: name, path: path, log: log, file: file}
+	db := &DB{name: name, path: path, log: log, file: file, opened: time.Now()}
 	if err := db.connectGuarded(); err != nil {
 		err = errors.Join(fmt.Errorf("open %s: %w", path, err), db.disconnect())
 		if _, gone := Identify(name); errors.Is(gone, ErrMissing) {
