@@ -86,7 +86,6 @@ func TestWindowsThatEndWhileTemporalIsAway(t *testing.T) {
 
 // TestAWorkerStartsWhileTemporalIsAway kills the worker, too.
 func TestAWorkerStartsWhileTemporalIsAway(t *testing.T) {
-	t.Parallel()
 	l := newLone(t)
 	l.own.Stop()
 	l.shipFor(2 * time.Second)
