@@ -8,10 +8,17 @@ import (
 	"github.com/holdfast-db/holdfast/workflows"
 )
 
-// inPhase waits for a phase.
+// inPhase waits for a phase: for longer than a task that the service has handed to nobody
+// takes to be missed.
 func (s *site) inPhase(p workflows.Phase) {
 	s.t.Helper()
-	s.eventually(time.Minute, string(p), func() bool { return s.status().Phase == p })
+	var st workflows.Status
+	defer func() {
+		if st.Phase != p {
+			s.t.Logf("its status is %+v", st)
+		}
+	}()
+	s.eventually(3*time.Minute, string(p), func() bool { st = s.status(); return st.Phase == p })
 }
 
 // newIdle is a database that has come to rest.
