@@ -97,7 +97,6 @@ func embeddedOptions(conf *config.Config, o Options) []temporal.ServerOption {
 		}),
 		temporal.WithDynamicConfigClient(dynamicconfig.StaticClient{
 			dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 1000,
-			dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key():      true,
 		}),
 	}
 }

@@ -21,8 +21,10 @@ import (
 	"time"
 
 	"github.com/superfly/ltx"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
+	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
@@ -65,6 +67,7 @@ func (always) Missed(string)    {}
 type Host struct {
 	opts    Options
 	reading *rate.Limiter // of all scrubs
+	large   sync.Map      // *semaphore.Weighted of large changesets by account
 	stop    context.CancelFunc
 	done    chan struct{} // closed when the caretaker has ended
 
@@ -121,6 +124,14 @@ func New(opts Options) (*Host, error) {
 	go h.attend(ctx)
 	go h.lookAround(ctx)
 	return h, nil
+}
+
+// largeAt returns whose turn it is to ship a large changeset into the account of a
+// replica: one that is away does not keep the others waiting.
+func (h *Host) largeAt(url string) *semaphore.Weighted {
+	at, _ := blob.ParseURL(url) // another kind of replica is in no account
+	turns, _ := h.large.LoadOrStore(at.Account+" "+at.Endpoint, semaphore.NewWeighted(ship.LargeAtOnce))
+	return turns.(*semaphore.Weighted)
 }
 
 // recall takes up the last instructions for the databases that this host has had, so

@@ -285,7 +285,8 @@ func (s *slot) openShipper(ctx context.Context, d Database, head ltx.TXID) error
 	}
 	s.shipper, err = ship.New(ship.Options{
 		Name: d.Name, URL: d.Replica, Writer: d.Writer, Adopt: d.Adopt, TakeOver: d.TakeOver,
-		WALLimit: d.WALLimit, Scrub: d.Scrub, Head: head, Silence: s.host.opts.Silence, Reading: s.host.reading, Replica: r, Log: s.host.opts.Log,
+		WALLimit: d.WALLimit, Scrub: d.Scrub, Head: head, Silence: s.host.opts.Silence, Reading: s.host.reading,
+		Large: s.host.largeAt(d.Replica), Replica: r, Log: s.host.opts.Log,
 	}, s.dir)
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/superfly/ltx"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/holdfast-db/holdfast/internal/blob"
@@ -56,14 +57,15 @@ const (
 // Options describe whose changes go where.
 type Options struct {
 	Name     string
-	URL      string        // of the replica, as it is shown
-	Writer   string        // 32 hex digits
-	Adopt    bool          // go on after a head that names no writer
-	TakeOver bool          // go on after a head that names another writer
-	WALLimit int64         // bytes; 0 is DefaultWALLimit
-	Scrub    time.Duration // in which all pages are compared; 0 is DefaultScrub, below it is never
-	Silence  time.Duration // after which the head is read again before a put; 0 is DefaultSilence
-	Reading  *rate.Limiter // bytes per second that scrubs may read, for all databases of a process; nil for no limit
+	URL      string              // of the replica, as it is shown
+	Writer   string              // 32 hex digits
+	Adopt    bool                // go on after a head that names no writer
+	TakeOver bool                // go on after a head that names another writer
+	WALLimit int64               // bytes; 0 is DefaultWALLimit
+	Scrub    time.Duration       // in which all pages are compared; 0 is DefaultScrub, below it is never
+	Silence  time.Duration       // after which the head is read again before a put; 0 is DefaultSilence
+	Reading  *rate.Limiter       // bytes per second that scrubs may read, for all databases of a process; nil for no limit
+	Large    *semaphore.Weighted // of LargeAtOnce, for all databases of a process in one account; nil for no limit
 	Head     ltx.TXID
 	Replica  *replica.Replica
 	Log      *slog.Logger
@@ -228,6 +230,11 @@ func (s *Shipper) step(ctx context.Context, out *Outcome) (*source.Changeset, er
 
 // shipCaptured puts c, or only what differs of it where it has all pages.
 func (s *Shipper) shipCaptured(ctx context.Context, c *source.Changeset, out *Outcome) error {
+	end, err := s.turn(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if c.Rule == "" {
 		return s.put(ctx, c, c.Pages, out)
 	}

@@ -18,7 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
@@ -31,7 +30,6 @@ type fleet struct {
 	at       endpoints
 	dir      string
 	temporal client.Client
-	blobs    *azblob.Client
 	front    *httptest.Server // before the store
 	requests atomic.Int64
 	mu       sync.Mutex
@@ -59,6 +57,7 @@ func open(ctx context.Context, o options) (*fleet, error) {
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = store.Scheme, store.Host, store.Host
+			r.Out = r.Out.WithContext(context.WithoutCancel(r.Out.Context())) // what was put is noted, though nobody waits for the answer
 		},
 		Transport:      &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
 		ModifyResponse: f.noted,
@@ -67,9 +66,6 @@ func open(ctx context.Context, o options) (*fleet, error) {
 		f.requests.Add(1)
 		forward.ServeHTTP(w, r)
 	}))
-	if f.blobs, err = azblob.NewClientFromConnectionString(f.at.ConnectionString, nil); err != nil {
-		return nil, err
-	}
 	if f.temporal, err = client.DialContext(ctx, client.Options{HostPort: f.at.Temporal, Logger: silent{}}); err != nil {
 		return nil, err
 	}
@@ -123,8 +119,13 @@ type crowd struct {
 	begun    time.Time // of the worker
 }
 
-// newCrowd makes n databases. settings are the worker's sync settings.
+// newCrowd makes n small databases. settings are the worker's.
 func (f *fleet) newCrowd(n int, memory bool, settings string) (*crowd, error) {
+	return f.newCrowdOf(200, n, memory, settings)
+}
+
+// newCrowdOf makes n databases of so many rows each.
+func (f *fleet) newCrowdOf(rows, n int, memory bool, settings string) (*crowd, error) {
 	f.crowds++
 	c := &crowd{fleet: f, temporal: f.temporal, address: f.at.Temporal, name: fmt.Sprintf("fleet-%d-%d", os.Getpid(), f.crowds), memory: memory}
 	c.dir = filepath.Join(f.dir, c.name)
@@ -132,7 +133,7 @@ func (f *fleet) newCrowd(n int, memory bool, settings string) (*crowd, error) {
 		return nil, err
 	}
 	template := filepath.Join(c.dir, "template")
-	if err := newDatabase(template); err != nil {
+	if err := newDatabase(template, rows); err != nil {
 		return nil, err
 	}
 	content, err := os.ReadFile(template)
@@ -212,7 +213,7 @@ func (c *crowd) until(ctx context.Context, what string, within time.Duration, co
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(500 * time.Millisecond): // counting costs some of the same processors
 		}
 	}
 }

@@ -36,6 +36,7 @@ var rows = []struct {
 	{"idle", (*fleet).idle},
 	{"start", (*fleet).starts},
 	{"wake", (*fleet).wake},
+	{"large", (*fleet).large},
 	{"latency", (*fleet).latency},
 	{"load", (*fleet).load},
 	{"away", (*fleet).away},

@@ -117,7 +117,7 @@ func (f *fleet) wake(ctx context.Context) error {
 	if !pause(ctx, 20*time.Second) {
 		return ctx.Err()
 	}
-	want, err := c.heads(ctx)
+	want, err := c.heads()
 	if err != nil {
 		return err
 	}
@@ -139,6 +139,27 @@ func (f *fleet) wake(ctx context.Context) error {
 	failed, err := c.failedTasks(ctx)
 	c.say("wake", "failed workflow tasks", strconv.Itoa(failed), failed == 0, "0")
 	return err
+}
+
+// large has a worker begin with databases that are large, all at once.
+func (f *fleet) large(ctx context.Context) error {
+	const rows = 300_000 // 64 MiB
+	c, err := f.newCrowdOf(rows, f.count/20, false, "")
+	if err != nil {
+		return err
+	}
+	if err := c.start(); err != nil {
+		return err
+	}
+	defer c.end(ctx)
+	first, err := c.until(ctx, "first pass", startWithin, c.reached(nil))
+	if err != nil {
+		return err
+	}
+	c.say("large", fmt.Sprintf("%d new databases of 64 MiB: first pass of all", len(c.names)), seconds(first), true, "")
+	peak := float64(c.memoryOf("VmHWM:")) / (1 << 20)
+	c.say("large", "peak memory of the worker", fmt.Sprintf("%.0f MiB", peak), peak < 512, "< 512 MiB")
+	return nil
 }
 
 // latency commits into one resting database after the other.

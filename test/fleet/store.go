@@ -14,8 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 )
 
 // object is one put of one database.
@@ -38,29 +36,17 @@ func put(path string) (name string, txid uint64, ok bool) {
 	return name, txid, err == nil
 }
 
-// heads returns the highest TXID of each database that has any, by name.
-func (c *crowd) heads(ctx context.Context) (map[string]uint64, error) {
-	heads := map[string]uint64{}
-	note := func(path string) {
-		if name, txid, ok := put(path); ok {
-			heads[name] = max(heads[name], txid)
+// heads returns the highest TXID of each database that has any, by name. It asks nothing
+// of Azurite, which would answer the worker later for it.
+func (c *crowd) heads() (map[string]uint64, error) {
+	all, err := c.objects()
+	heads := make(map[string]uint64, len(all))
+	for name, of := range all {
+		for _, o := range of {
+			heads[name] = max(heads[name], o.txid)
 		}
 	}
-	if c.memory {
-		return heads, c.walk(func(path string, _ fs.FileInfo) { note(path) })
-	}
-	prefix := c.name + "/"
-	pages := c.blobs.NewListBlobsFlatPager(c.at.Container, &azblob.ListBlobsFlatOptions{Prefix: &prefix})
-	for pages.More() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, item := range page.Segment.BlobItems {
-			note(strings.TrimPrefix(*item.Name, prefix))
-		}
-	}
-	return heads, nil
+	return heads, err
 }
 
 // walk calls each with all files below the root, which is a directory.
@@ -116,8 +102,8 @@ func (c *crowd) objects() (map[string][]object, error) {
 
 // reached counts the databases whose head is at least the one in want.
 func (c *crowd) reached(want map[string]uint64) func(context.Context) (int, error) {
-	return func(ctx context.Context) (n int, err error) {
-		heads, err := c.heads(ctx)
+	return func(context.Context) (n int, err error) {
+		heads, err := c.heads()
 		for _, name := range c.names {
 			if heads[name] >= max(1, want[name]) {
 				n++

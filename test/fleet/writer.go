@@ -70,15 +70,15 @@ func (o order) apply(path string, next time.Time) (done []int64, err error) {
 	return done, nil
 }
 
-// newDatabase makes a database as an application leaves it behind.
-func newDatabase(path string) error {
+// newDatabase makes a database of so many rows as an application leaves it behind.
+func newDatabase(path string, rows int) error {
 	db, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL")
 	if err != nil {
 		return err
 	}
 	_, err = db.Exec("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
 	if err == nil {
-		_, err = db.Exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO t(v) SELECT hex(randomblob(100)) FROM n")
+		_, err = db.Exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO t(v) SELECT hex(randomblob(100)) FROM n", rows)
 	}
 	return errors.Join(err, db.Close())
 }

@@ -97,6 +97,8 @@ func (a account) connect(name string) (*container.Client, error) {
 		Retry:     retry(0),
 		Transport: &http.Client{Transport: transport},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "holdfast"},
+
+		PerCallPolicies: []policy.Policy{turnsAt(a.endpoint)},
 	}}
 	switch {
 	case a.key != "":

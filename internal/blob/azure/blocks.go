@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"io"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	sdkblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
@@ -23,16 +22,15 @@ import (
 // inFlight is how many blocks of one object are sent at once.
 const inFlight = 3
 
-// putBlocks stages body as blocks and then makes the object of them. Blocks
-// that are never committed, since this process was killed or body failed,
+// putBlocks stages first and what follows as blocks and then makes the object of them.
+// Blocks that are never committed, since this process was killed or rest failed,
 // cannot be read by anyone; Azure drops them after a week.
-func (s *Store) putBlocks(ctx context.Context, key string, body io.Reader, meta blob.Metadata) (int64, error) {
+func (s *Store) putBlocks(ctx context.Context, key string, first *block, rest *blob.Body, meta blob.Metadata) (int64, error) {
 	u := newUpload(s.blockBlob(key))
-	source := blob.NewBody(ctx, body)
-	size, err := u.stageAll(ctx, source)
+	size, err := u.stageAll(ctx, first, rest)
 	switch {
-	case source.Err() != nil:
-		return 0, fmt.Errorf("store: put %s: %w", key, source.Err())
+	case rest.Err() != nil:
+		return 0, fmt.Errorf("store: put %s: %w", key, rest.Err())
 	case err != nil:
 		return 0, s.explain(ctx, "put", key, err)
 	}
@@ -87,43 +85,38 @@ func (u *upload) nextID() string {
 	return u.ids[len(u.ids)-1]
 }
 
-// stageAll sends body as blocks, up to inFlight at a time, and returns its size.
-func (u *upload) stageAll(ctx context.Context, body *blob.Body) (int64, error) {
+// stageAll sends first and what follows as blocks, up to inFlight at a time, and returns
+// the size of all.
+func (u *upload) stageAll(ctx context.Context, first *block, rest *blob.Body) (int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	free := make(chan []byte, inFlight)
-	for range inFlight {
-		free <- nil
-	}
+	group.SetLimit(inFlight)
 	var size int64
-	for last := false; !last; {
-		var block []byte
-		block, last = readBlock(body, <-free)
-		if body.Err() != nil || ctx.Err() != nil {
-			cancel()
-			return 0, cmp.Or(body.Err(), group.Wait(), context.Canceled)
+	b, last, err := first, false, error(nil)
+	for err == nil {
+		size += int64(len(b.data))
+		if len(b.data) > 0 {
+			u.stageOn(ctx, group, b)
+		} else {
+			b.free()
 		}
-		if len(block) > 0 {
-			id := u.nextID()
-			group.Go(func() error {
-				defer func() { free <- block }()
-				return u.stage(ctx, id, block)
-			})
+		if last {
+			return size, group.Wait()
 		}
-		size += int64(len(block))
+		b, last, err = readBlock(ctx, rest)
 	}
-	return size, group.Wait()
+	cancel()
+	return 0, cmp.Or(rest.Err(), group.Wait(), err)
 }
 
-// readBlock fills a block, in buf if there is one, and says whether it is the
-// last. The caller asks body for errors.
-func readBlock(body *blob.Body, buf []byte) (block []byte, last bool) {
-	if buf == nil {
-		buf = make([]byte, blockSize)
-	}
-	n, err := io.ReadFull(body, buf[:blockSize])
-	return buf[:n], err != nil
+// stageOn sends b on a goroutine of group, which frees it.
+func (u *upload) stageOn(ctx context.Context, group *errgroup.Group, b *block) {
+	id := u.nextID()
+	group.Go(func() error {
+		defer b.free()
+		return u.stage(ctx, id, b.data)
+	})
 }
 
 func (u *upload) stage(ctx context.Context, id string, block []byte) error {

@@ -7,8 +7,30 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// BlockSize is blockSize.
-const BlockSize = blockSize
+// Bounds of this package.
+const (
+	BlockSize    = blockSize
+	SmallSize    = smallSize
+	BlocksAtOnce = blocksAtOnce
+	CallsAtOnce  = callsAtOnce
+)
+
+// TakeAllBlocks leaves none to others until they are given back.
+func TakeAllBlocks(t *testing.T) (giveBack func()) {
+	if !room.TryAcquire(blocksAtOnce) {
+		t.Fatal("some blocks are taken")
+	}
+	return func() { room.Release(blocksAtOnce) }
+}
+
+// AllBlocksAreFree tells whether no put holds any.
+func AllBlocksAreFree() bool {
+	free := room.TryAcquire(blocksAtOnce)
+	if free {
+		room.Release(blocksAtOnce)
+	}
+	return free
+}
 
 // SetTimes shortens how long an answer and the next byte of a download may
 // take, until t ends. Tests that use it do not run in parallel.

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
@@ -18,11 +19,8 @@ import (
 	"github.com/holdfast-db/holdfast/internal/blob"
 )
 
-// blockSize is the largest object that is put in one request, and the size of
-// the blocks of larger ones, in bytes.
-const blockSize = 8 << 20
-
-// Put implements blob.Store. It holds up to four blocks in memory.
+// Put implements blob.Store. Of an object above smallSize it holds up to four blocks in
+// memory, for which it waits its turn.
 func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.Metadata) (int64, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return 0, fmt.Errorf("store: put: %w", err)
@@ -30,29 +28,27 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.M
 	if err := meta.Check(); err != nil {
 		return 0, fmt.Errorf("store: put %s: %w", key, err)
 	}
-	source := blob.NewBody(ctx, body)
-	head, more := readHead(source)
+	ahead := bufio.NewReaderSize(blob.NewBody(ctx, body), smallSize)
+	source := blob.NewBody(ctx, ahead)
+	small, err := ahead.Peek(smallSize)
 	switch {
-	case source.Err() != nil:
-		return 0, fmt.Errorf("store: put %s: %w", key, source.Err())
-	case more:
-		return s.putBlocks(ctx, key, io.MultiReader(bytes.NewReader(head), source), meta)
+	case err == io.EOF:
+		return s.putWhole(ctx, key, small, meta)
+	case err != nil:
+		return 0, fmt.Errorf("store: put %s: %w", key, err)
 	}
-	return s.putWhole(ctx, key, head, meta)
-}
-
-// readHead reads one byte more than goes into one request, to know whether there
-// is more, in a buffer that grows as needed. The caller asks body for errors.
-func readHead(body *blob.Body) (head []byte, more bool) {
-	head = make([]byte, 0, 64<<10)
-	for {
-		n, err := io.ReadFull(body, head[len(head):cap(head)])
-		head = head[:len(head)+n]
-		if err != nil || len(head) > blockSize {
-			return head, err == nil
-		}
-		head = append(make([]byte, 0, min(8*cap(head), blockSize+1)), head...)
+	first, _, err := readBlock(ctx, source)
+	if err != nil {
+		return 0, fmt.Errorf("store: put %s: %w", key, err)
 	}
+	defer first.free()
+	switch _, err := ahead.Peek(1); {
+	case err == io.EOF:
+		return s.putWhole(ctx, key, first.data, meta)
+	case err != nil:
+		return 0, fmt.Errorf("store: put %s: %w", key, err)
+	}
+	return s.putBlocks(ctx, key, first, source, meta)
 }
 
 // putWhole puts an object in one request.
@@ -79,7 +75,7 @@ func (s *Store) putWhole(ctx context.Context, key string, data []byte, meta blob
 		return 0, s.fail("put", key, blob.ErrExists, "")
 	}
 	// Azurite refuses because of the uncommitted blocks of a killed upload.
-	return s.putBlocks(ctx, key, bytes.NewReader(data), meta)
+	return s.putBlocks(ctx, key, &block{data: data, free: func() {}}, blob.NewBody(ctx, http.NoBody), meta)
 }
 
 // exists asks, after a refused put, whether the object is there to be read.
