@@ -87,6 +87,9 @@ func (f *fleet) starts(ctx context.Context) error {
 		return err
 	}
 	c.say("start", fmt.Sprintf("%d new databases: first pass of all", len(c.names)), seconds(first), first < time.Minute, "< 60 s")
+	if !pause(ctx, 20*time.Second) { // for what follows it
+		return ctx.Err()
+	}
 	if err := c.stop(); err != nil {
 		return err
 	}
