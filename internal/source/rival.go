@@ -18,8 +18,14 @@ import (
 // checkpoints when it sees fit, and writes to the database to do so.
 const rival = "litestream"
 
-// rivalFresh is how old what is known of its locks may be.
-const rivalFresh = 5 * time.Second
+const (
+	// rivalFresh is how old what is known of its locks may be.
+	rivalFresh = 5 * time.Second
+
+	// rivalAhead is by how much it may be older than the opening of a database: a thousand
+	// that are opened one after the other would each read all locks.
+	rivalAhead = 250 * time.Millisecond
+)
 
 // Rival finds Litestream at work on the database: a process of that name that
 // holds a lock on its files, or files of its that have come since the last look.
@@ -73,12 +79,12 @@ type rivalLocks struct {
 	holders map[string]string // process ids by file, as /proc/locks names it
 }
 
-// holder returns the id of such a process with a lock on a file, as it was after since and
-// within rivalFresh.
+// holder returns the id of such a process with a lock on a file, as it was within
+// rivalFresh, and not more than rivalAhead before since.
 func (r *rivalLocks) holder(id FileID, since time.Time) (pid string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := time.Now(); !r.read.After(since) || now.Sub(r.read) >= rivalFresh {
+	if now := time.Now(); r.read.Before(since.Add(-rivalAhead)) || now.Sub(r.read) >= rivalFresh {
 		if r.holders, err = readRivals(); err != nil {
 			return "", err
 		}
