@@ -91,7 +91,7 @@ func (a *HostActivities) rhythm() rhythm {
 // only judges whether passes could be made.
 func (a *HostActivities) SyncOnce(ctx context.Context, in SyncOnceInput) (Progress, error) {
 	if in.Check {
-		return Progress{}, a.check(ctx, in.Database)
+		return Progress{}, Check(ctx, a.Host, in.Database)
 	}
 	pulse := startPulse(ctx, Beat{Progress: Progress{TXID: in.Head}}, a.rhythm())
 	defer pulse.stop()
@@ -113,10 +113,12 @@ func (a *HostActivities) once(ctx context.Context, in SyncOnceInput) (host.Resul
 // that it does not. Package azure needs 10 s to find that nobody is there.
 const checkWithin = 20 * time.Second
 
-func (a *HostActivities) check(ctx context.Context, db Database) error {
+// Check asks h whether passes of db could be made. Its error is an activity's, with one of
+// this package's types.
+func Check(ctx context.Context, h Host, db Database) error {
 	within, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	err := a.Host.Check(within, db.host())
+	err := h.Check(within, db.host())
 	switch {
 	case err == nil:
 		return nil

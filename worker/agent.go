@@ -7,12 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-db/holdfast/activities"
 	"github.com/holdfast-db/holdfast/internal/config"
 	"github.com/holdfast-db/holdfast/internal/discover"
 	"github.com/holdfast-db/holdfast/internal/host"
 	"github.com/holdfast-db/holdfast/internal/source"
 	"github.com/holdfast-db/holdfast/internal/telemetry"
 	"github.com/holdfast-db/holdfast/internal/watch"
+	"github.com/holdfast-db/holdfast/workflows"
 	"github.com/holdfast-db/holdfast/workflows/control"
 )
 
@@ -67,7 +69,14 @@ type registers func(*control.Connection) func(context.Context)
 // found, until its context ends.
 func registering(logger *slog.Logger, s settings, c *control.Connection, h *host.Host, m *telemetry.Metrics, w *watch.Watcher) func(context.Context) {
 	steering := control.New(c, c.Namespace)
-	r := newRegistration(logger, s, func(ctx context.Context) (registrar, error) { return steering.Registrar(ctx) })
+	r := newRegistration(logger, s, func(ctx context.Context) (registrar, error) {
+		r, err := steering.Registrar(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Judge = judge(h)
+		return r, nil
+	})
 	r.counted = m.Refused
 	if len(s.Directories) == 0 {
 		return r.run
@@ -78,6 +87,18 @@ func registering(logger *slog.Logger, s settings, c *control.Connection, h *host
 		r.more = true
 		a.ended.Go(func() { r.run(ctx) })
 		a.run(ctx)
+	}
+}
+
+// judge has the host look at a database before it has a workflow: one that cannot be
+// replicated leaves no trace with the service, and a thousand others begin a fifth sooner.
+func judge(h *host.Host) func(context.Context, workflows.Spec) error {
+	const nobody = "00000000000000000000000000000000" // its workflow has still to choose a writer
+	return func(ctx context.Context, s workflows.Spec) error {
+		if err := activities.Check(ctx, h, s.Database(nobody)); workflows.Refuses(err) {
+			return err
+		}
+		return nil
 	}
 }
 

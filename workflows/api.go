@@ -127,6 +127,10 @@ type Input struct {
 	Wait                bool   `json:"wait,omitempty"`                  // somebody waits: a store that cannot be reached is refused, too
 	State               *State `json:"state,omitempty"`
 
+	// Judged says that the host has found nothing against the database, so that it need not
+	// be asked: it registers the database itself.
+	Judged bool `json:"judged,omitempty"`
+
 	// Maintain has the replica maintained. Runs that were begun by earlier versions do not
 	// have it, as their histories know nothing of maintenance; the runs after them do.
 	Maintain bool `json:"maintain,omitempty"`

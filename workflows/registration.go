@@ -38,12 +38,15 @@ func (r *replication) admission(ctx workflow.Context) error {
 // check asks the host whether spec can be replicated.
 func (r *replication) check(ctx workflow.Context, spec Spec) error {
 	err := workflow.ExecuteActivity(checkOptions(ctx, spec.Host), activities.NameSyncOnce,
-		activities.SyncOnceInput{Database: spec.database(r.st.Writer), Check: true}).Get(ctx, nil)
+		activities.SyncOnceInput{Database: spec.Database(r.st.Writer), Check: true}).Get(ctx, nil)
 	if err == nil {
 		return nil
 	}
 	return forPeople(err, spec.Host)
 }
+
+// Refuses tells whether an error of activities.Check is one that waiting does not mend.
+func Refuses(err error) bool { return refusing(err, false) }
 
 // refusing tells whether err, from check, is one that waiting does not mend, or
 // not while somebody looks on.

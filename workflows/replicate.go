@@ -75,7 +75,7 @@ func begin(ctx workflow.Context, in Input) (*replication, error) {
 		r.st = *in.State
 		r.st.Spec.Settings = r.st.Spec.Settings.filled() // what a later version has added, too
 	} else {
-		r.st = State{Spec: in.Spec, Writer: mint(ctx), Phase: Starting, Since: workflow.Now(ctx)} // as StartOptions says
+		r.st = State{Spec: in.Spec, Writer: mint(ctx), Phase: Starting, Since: workflow.Now(ctx), Admitted: in.Judged} // as StartOptions says
 	}
 	r.st.Runs++
 	r.inbox.open(ctx, r)

@@ -76,9 +76,10 @@ func (r *replication) windowInput() activities.SyncInput {
 	}
 }
 
-func (r *replication) database() activities.Database { return r.st.Spec.database(r.st.Writer) }
+func (r *replication) database() activities.Database { return r.st.Spec.Database(r.st.Writer) }
 
-func (s Spec) database(writer string) activities.Database {
+// Database is what the activities know of it. writer is 32 hex digits.
+func (s Spec) Database(writer string) activities.Database {
 	return activities.Database{
 		Name: s.Name, Path: s.Path, Replica: s.Replica, Writer: writer,
 		Adopt: s.Adopt, TakeOver: s.TakeOver, WALLimit: s.Settings.WALLimit, Scrub: activities.Duration(s.Settings.Scrub),

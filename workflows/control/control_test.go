@@ -310,6 +310,44 @@ func TestWhatTheHostRefusesIsNotRegistered(t *testing.T) {
 	})
 }
 
+// TestWhatTheHostHasJudgedIsNotAskedAgain has a host that would refuse everything, if asked.
+func TestWhatTheHostHasJudgedIsNotAskedAgain(t *testing.T) {
+	c := mustDial(t)
+	ctl := control.New(c, c.Namespace)
+	good, bad := spec("judged"), spec("condemned")
+	work(t, c, good.Host, &data{refuse: source.ErrNotDatabase})
+	registrar, err := ctl.Registrar(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var judged []string
+	registrar.Judge = func(ctx context.Context, s workflows.Spec) error {
+		judged = append(judged, s.Name)
+		h := &data{}
+		if s.Name == bad.Name {
+			h.refuse = source.ErrNotDatabase
+		}
+		return activities.Check(ctx, h, s.Database("0"))
+	}
+	got, err := registrar.Register(t.Context(), workflows.Registration{Spec: good, Wait: true})
+	if err != nil || !got.New || !got.Answering || got.Status.TXID != 7 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err = registrar.Register(t.Context(), workflows.Registration{Spec: good}); err != nil || got.New {
+		t.Errorf("again: got %+v, %v", got, err)
+	}
+	var refused *control.Refused
+	if _, err = registrar.Register(t.Context(), workflows.Registration{Spec: bad}); !errors.As(err, &refused) || refused.Type != activities.Misconfigured {
+		t.Errorf("got %v", err)
+	}
+	if _, err := ctl.Status(t.Context(), bad.Name); !errors.Is(err, control.ErrNotRegistered) {
+		t.Errorf("something is left: %v", err)
+	}
+	if want := []string{good.Name, bad.Name}; !slices.Equal(judged, want) {
+		t.Errorf("judged %q, want %q", judged, want)
+	}
+}
+
 func TestSetupIsDoneOnce(t *testing.T) {
 	c := mustDial(t)
 	created, err := control.New(c, c.Namespace).Setup(t.Context())

@@ -22,6 +22,11 @@ type Registered struct {
 // whoever has many. It is safe for concurrent use.
 type Registrar struct {
 	*Control
+
+	// Judge, if not nil, is the host's own word on a database that has no workflow, which
+	// then does not ask the host: an error, with a type of package activities, refuses it.
+	Judge func(context.Context, workflows.Spec) error
+
 	others           []Entry
 	searchAttributes bool
 }
@@ -61,6 +66,12 @@ func (c *Registrar) Register(ctx context.Context, r workflows.Registration) (Reg
 		return Registered{}, err
 	}
 	in := workflows.Input{Spec: r.Spec, UseSearchAttributes: c.searchAttributes, Wait: r.Wait, Maintain: true}
+	if !known && c.Judge != nil {
+		if err := c.Judge(ctx, r.Spec); err != nil {
+			return Registered{}, translate(r.Name, err)
+		}
+		in.Judged = true
+	}
 	res := Registered{New: !known}
 	err = again(ctx, func() error {
 		handle, err := c.updateWithStart(ctx, in, r)
