@@ -188,8 +188,10 @@ func (h *Host) sweep(now time.Time) {
 		s.lookIfParked()
 	}
 	for _, s := range h.all() {
-		if s.resting() == parked && s.isToFreeze() && s.tryLock() {
-			s.freeze()
+		if s.resting() == parked && s.tryLock() {
+			if s.source != nil && s.isToFreeze() {
+				s.freeze()
+			}
 			s.unlock()
 		}
 	}
