@@ -28,25 +28,26 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.M
 	if err := meta.Check(); err != nil {
 		return 0, fmt.Errorf("store: put %s: %w", key, err)
 	}
-	ahead := bufio.NewReaderSize(blob.NewBody(ctx, body), smallSize)
-	source := blob.NewBody(ctx, ahead)
-	small, err := ahead.Peek(smallSize)
+	given := blob.NewBody(ctx, body)
+	ahead := bufio.NewReaderSize(given, smallSize)
+	small, end := ahead.Peek(smallSize)
 	switch {
-	case err == io.EOF:
+	case given.Err() != nil:
+		return 0, fmt.Errorf("store: put %s: %w", key, given.Err())
+	case end != nil:
 		return s.putWhole(ctx, key, small, meta)
-	case err != nil:
-		return 0, fmt.Errorf("store: put %s: %w", key, err)
 	}
+	source := blob.NewBody(ctx, ahead)
 	first, _, err := readBlock(ctx, source)
 	if err != nil {
 		return 0, fmt.Errorf("store: put %s: %w", key, err)
 	}
 	defer first.free()
-	switch _, err := ahead.Peek(1); {
-	case err == io.EOF:
+	switch _, end := ahead.Peek(1); {
+	case given.Err() != nil:
+		return 0, fmt.Errorf("store: put %s: %w", key, given.Err())
+	case end != nil:
 		return s.putWhole(ctx, key, first.data, meta)
-	case err != nil:
-		return 0, fmt.Errorf("store: put %s: %w", key, err)
 	}
 	return s.putBlocks(ctx, key, first, source, meta)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -108,7 +109,7 @@ func TestObjectsWithoutABlockDoNotWaitForOne(t *testing.T) {
 
 // However a put ends, it keeps no block.
 func TestNoBlockIsLost(t *testing.T) {
-	errBody := errors.New("the body ended early")
+	errBody, errCut := errors.New("the body ended early"), fmt.Errorf("read the body: %w", io.EOF) // which is not its end
 	for _, row := range []struct {
 		name   string
 		body   io.Reader
@@ -121,6 +122,8 @@ func TestNoBlockIsLost(t *testing.T) {
 		{"a body that fails", io.MultiReader(bytes.NewReader(make([]byte, azure.SmallSize+1)), iotest.ErrReader(errBody)), http.StatusCreated, errBody},
 		{"a later block that fails", io.MultiReader(bytes.NewReader(make([]byte, 2*azure.BlockSize)), iotest.ErrReader(errBody)), http.StatusCreated, errBody},
 		{"a body that is cut", io.MultiReader(bytes.NewReader(make([]byte, azure.BlockSize)), iotest.ErrReader(io.ErrUnexpectedEOF)), http.StatusCreated, io.ErrUnexpectedEOF},
+		{"a small body that is cut", io.MultiReader(bytes.NewReader(make([]byte, 9)), iotest.ErrReader(errCut)), http.StatusCreated, errCut},
+		{"a body that is cut after a block", io.MultiReader(bytes.NewReader(make([]byte, azure.BlockSize)), iotest.ErrReader(errCut)), http.StatusCreated, errCut},
 		{"a refusal", endless{}, http.StatusForbidden, blob.ErrDenied},
 		{"a refusal of the only block", bytes.NewReader(make([]byte, azure.BlockSize)), http.StatusForbidden, blob.ErrDenied},
 	} {
