@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// largeBytes of pages make a changeset a large one, whose upload and index of pages
-	// take some ten megabytes of memory, and more above a gigabyte.
+	// largeBytes of pages make a changeset a large one: its upload holds blocks in memory,
+	// and its index of pages grows with it.
 	largeBytes = 16 << 20
 
 	// LargeAtOnce is how many of them a process should ship at a time: the first pass of

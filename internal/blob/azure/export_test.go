@@ -15,12 +15,12 @@ const (
 	CallsAtOnce  = callsAtOnce
 )
 
-// TakeAllBlocks leaves none to others until they are given back.
-func TakeAllBlocks(t *testing.T) (giveBack func()) {
-	if !room.TryAcquire(blocksAtOnce) {
+// LeaveBlocks leaves only so many to others until the rest is given back.
+func LeaveBlocks(t *testing.T, n int64) (giveBack func()) {
+	if !room.TryAcquire(blocksAtOnce - n) {
 		t.Fatal("some blocks are taken")
 	}
-	return func() { room.Release(blocksAtOnce) }
+	return func() { room.Release(blocksAtOnce - n) }
 }
 
 // AllBlocksAreFree tells whether no put holds any.

@@ -35,7 +35,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.M
 	case given.Err() != nil:
 		return 0, fmt.Errorf("store: put %s: %w", key, given.Err())
 	case end != nil:
-		return s.putWhole(ctx, key, small, meta)
+		return s.putWhole(ctx, key, &block{data: small, free: func() {}}, meta)
 	}
 	source := blob.NewBody(ctx, ahead)
 	first, _, err := readBlock(ctx, source)
@@ -47,14 +47,14 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, meta blob.M
 	case given.Err() != nil:
 		return 0, fmt.Errorf("store: put %s: %w", key, given.Err())
 	case end != nil:
-		return s.putWhole(ctx, key, first.data, meta)
+		return s.putWhole(ctx, key, first, meta)
 	}
 	return s.putBlocks(ctx, key, first, source, meta)
 }
 
 // putWhole puts an object in one request.
-func (s *Store) putWhole(ctx context.Context, key string, data []byte, meta blob.Metadata) (int64, error) {
-	sum := md5.Sum(data)
+func (s *Store) putWhole(ctx context.Context, key string, only *block, meta blob.Metadata) (int64, error) {
+	data, sum := only.data, md5.Sum(only.data)
 	_, err := s.blockBlob(key).Upload(withSize(ctx, int64(len(data))), streaming.NopCloser(bytes.NewReader(data)), &blockblob.UploadOptions{
 		TransactionalValidation: sdkblob.TransferValidationTypeMD5(sum[:]),
 		HTTPHeaders:             contentType,
@@ -76,7 +76,7 @@ func (s *Store) putWhole(ctx context.Context, key string, data []byte, meta blob
 		return 0, s.fail("put", key, blob.ErrExists, "")
 	}
 	// Azurite refuses because of the uncommitted blocks of a killed upload.
-	return s.putBlocks(ctx, key, &block{data: data, free: func() {}}, blob.NewBody(ctx, http.NoBody), meta)
+	return s.putBlocks(ctx, key, only, blob.NewBody(ctx, http.NoBody), meta)
 }
 
 // exists asks, after a refused put, whether the object is there to be read.

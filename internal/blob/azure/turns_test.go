@@ -135,7 +135,7 @@ func TestNoBlockIsLost(t *testing.T) {
 		})
 	}
 	t.Run("given up while it waits", func(t *testing.T) {
-		giveBack := azure.TakeAllBlocks(t)
+		giveBack := azure.LeaveBlocks(t, 0)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		store := mustFake(t, func(http.ResponseWriter, *http.Request) { t.Error("a request came") })
@@ -143,4 +143,22 @@ func TestNoBlockIsLost(t *testing.T) {
 		giveBack()
 		require.True(t, azure.AllBlocksAreFree())
 	})
+}
+
+// TestAPutInTheWayOfAKilledOneNeedsNoSecondBlock would else wait for others that wait, too.
+func TestAPutInTheWayOfAKilledOneNeedsNoSecondBlock(t *testing.T) {
+	defer azure.LeaveBlocks(t, 1)()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	store := mustFake(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodHead:
+			answer(w, r, http.StatusNotFound, "BlobNotFound")
+		case r.URL.Query().Get("comp") == "":
+			answer(w, r, http.StatusConflict, "BlobAlreadyExists")
+		default:
+			answer(w, r, http.StatusCreated, "")
+		}
+	})
+	require.NoError(t, put(azure.SmallSize)(ctx, store))
 }
