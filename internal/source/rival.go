@@ -79,18 +79,19 @@ type rivalLocks struct {
 	holders map[string]string // process ids by file, as /proc/locks names it
 }
 
-// holder returns the id of such a process with a lock on a file, as it was within
-// rivalFresh, and not more than rivalAhead before since.
+// holder returns the id of such a process with a lock on a file. That there is none may
+// be as old as rivalFresh, and rivalAhead before since; that there is one is so now.
 func (r *rivalLocks) holder(id FileID, since time.Time) (pid string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := time.Now(); r.read.Before(since.Add(-rivalAhead)) || now.Sub(r.read) >= rivalFresh {
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(id.Device), unix.Minor(id.Device), id.Inode)
+	if now := time.Now(); r.holders[file] != "" || r.read.Before(since.Add(-rivalAhead)) || now.Sub(r.read) >= rivalFresh {
 		if r.holders, err = readRivals(); err != nil {
 			return "", err
 		}
 		r.read = now
 	}
-	return r.holders[fmt.Sprintf("%02x:%02x:%d", unix.Major(id.Device), unix.Minor(id.Device), id.Inode)], nil
+	return r.holders[file], nil
 }
 
 func readRivals() (map[string]string, error) {

@@ -54,7 +54,6 @@ func TestLitestreamAtWorkIsRefused(t *testing.T) {
 	}
 	_ = in.Close()
 	_ = other.Wait()
-	source.ForgetRivals()
 	if err := db.Rival(); err != nil {
 		t.Errorf("after it ended: %v", err)
 	}
