@@ -97,6 +97,7 @@ func embeddedOptions(conf *config.Config, o Options) []temporal.ServerOption {
 		}),
 		temporal.WithDynamicConfigClient(dynamicconfig.StaticClient{
 			dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 1000,
+			dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key():      true, // a namespace is used as soon as it is set up
 		}),
 	}
 }
