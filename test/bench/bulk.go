@@ -77,61 +77,6 @@ func (b *bench) insertOnce(ctx context.Context, p product, speed speed) (took fl
 	return float64(at.UnixNano()-done.Start) / 1e9, err
 }
 
-// snapshotAndRestore measures the first snapshot of a database of 1 GiB and its
-// way back.
-func (b *bench) snapshotAndRestore(ctx context.Context) error {
-	b.results.begin(fmt.Sprintf("A database of %s", size(b.bytes(1))))
-	template, err := b.template(ctx, 1)
-	if err != nil {
-		return err
-	}
-	var snapshots, restores [2][]float64
-	var copies []float64
-	for range b.rounds {
-		for i, p := range b.products {
-			snapshot, restore, err := b.snapshotOnce(ctx, p, template)
-			if err != nil {
-				return err
-			}
-			snapshots[i], restores[i] = append(snapshots[i], snapshot), append(restores[i], restore)
-		}
-		took, err := b.copyOnce(ctx, template)
-		if err != nil {
-			return err
-		}
-		copies = append(copies, took)
-	}
-	b.results.add(line{Row: "restore", What: "first snapshot, from the program's start", Unit: "s", Holdfast: snapshots[0], Peer: snapshots[1]}, faster)
-	b.results.add(line{Row: "restore", What: "restore, each its own replica", Unit: "s", Holdfast: restores[0], Peer: restores[1]}, times(4))
-	b.results.add(line{Row: "restore", What: "yardstick: cp and sync of the file", Unit: "s", Nothing: copies}, noTarget)
-	b.results.add(line{Row: "restore", What: "restore, of cp and sync", Unit: "x", Holdfast: over(restores[0], copies)}, atMost(3, "<= 3"))
-	return nil
-}
-
-// snapshotOnce returns the seconds that the first snapshot and the restore took.
-func (b *bench) snapshotOnce(ctx context.Context, p product, template string) (snapshot, restore float64, err error) {
-	b.progress("first snapshot and restore: %s", p.name())
-	s, err := b.newSite(ctx, template, 0)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer s.remove()
-	run, took, err := s.replicate(ctx, p, byDefault)
-	if err != nil {
-		return 0, 0, err
-	}
-	if err := run.end(); err != nil {
-		return 0, 0, err
-	}
-	out := filepath.Join(s.dir, "restored.db")
-	begin := time.Now()
-	if err := p.restore(ctx, s, b.at.Blob, out); err != nil {
-		return 0, 0, err
-	}
-	restore = time.Since(begin).Seconds()
-	return took.Seconds(), restore, sameNewest(s.db, out)
-}
-
 // over divides figures of the same turn.
 func over(these, those []float64) []float64 {
 	ratios := make([]float64, len(these))

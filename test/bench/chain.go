@@ -7,14 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/holdfast-db/holdfast/internal/blob"
-	"github.com/holdfast-db/holdfast/internal/blob/azure"
-	"github.com/holdfast-db/holdfast/internal/blob/driver"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/ship"
 	"github.com/holdfast-db/holdfast/internal/source"
@@ -77,11 +73,7 @@ func (b *bench) chain(ctx context.Context) error {
 // other.
 func (s *site) link(ctx context.Context, path string) (err error) {
 	s.bench.progress("chain: shipping %d objects to %s", s.bench.links(), path)
-	u, err := blob.ParseURL(fmt.Sprintf("abs://%s@%s/%s?endpoint=%s", s.bench.at.Account, s.container, path, url.QueryEscape(s.bench.at.Blob)))
-	if err != nil {
-		return err
-	}
-	store, err := driver.Open(ctx, u, azure.Credentials{Account: s.bench.at.Account, AccountKey: s.bench.key})
+	store, u, err := s.store(ctx, path)
 	if err != nil {
 		return err
 	}
