@@ -28,6 +28,10 @@ type Draft struct {
 	Digest digest.Digest        `json:",omitzero"`
 	Late   func() digest.Digest `json:"-"`
 
+	// Pages are the numbers of the pages, as a PageList has them, where they are known
+	// beforehand; Put finds them itself. Empty says nothing of them.
+	Pages string `json:",omitempty"`
+
 	// SpillDir is a directory for the page index of an object with more than a
 	// million pages, 13 bytes or so each. Empty keeps the index in memory, at
 	// 24 bytes a page.
@@ -45,6 +49,7 @@ func (d Draft) object() Object {
 		Chain:  d.Position.Chain,
 		Boot:   d.Position.Boot,
 		Digest: d.Digest,
+		Pages:  d.Pages,
 
 		Instance: d.Instance,
 	}

@@ -18,6 +18,7 @@ const (
 	chainKey  = "holdfastchain" // two words of 8 hex digits
 	bootKey   = "holdfastboot"
 	digestKey = "holdfastdigest"
+	pagesKey  = "holdfastpages" // see PageList
 
 	instanceKey = "holdfastinstance"
 )
@@ -42,6 +43,9 @@ func encodeMetadata(o Object) blob.Metadata {
 	if o.Digest != 0 {
 		meta[digestKey] = o.Digest.String()
 	}
+	if o.Pages != "" {
+		meta[pagesKey] = o.Pages
+	}
 	return meta
 }
 
@@ -57,6 +61,7 @@ func decodeInfo(info blob.Info) (Object, error) {
 		File:   plan.File{Level: level, Min: minTXID, Max: maxTXID, Size: info.Size, Created: info.Modified.UTC(), Stored: info.Modified.UTC()},
 		Writer: lookup(info.Metadata, writerKey),
 		Boot:   lookup(info.Metadata, bootKey),
+		Pages:  lookup(info.Metadata, pagesKey),
 
 		Instance: lookup(info.Metadata, instanceKey),
 	}

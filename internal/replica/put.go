@@ -23,6 +23,7 @@ func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error)
 	if err := d.validate(); err != nil {
 		return Object{}, err
 	}
+	d.Pages = ""
 	body, w := io.Pipe()
 	meta := encodeMetadata(d.object())
 	put := r.putAsync(ctx, d.object(), body, meta)
@@ -33,10 +34,14 @@ func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error)
 			<-put
 		}
 	}()
-	encodeErr := Encode(w, d, pages)
+	var list PageList
+	encodeErr := Encode(w, d, list.Watch(pages))
 	if encodeErr == nil && d.Late != nil {
 		d.Digest = d.Late()
 		meta[digestKey] = d.Digest.String() // the store reads it after the end of the body
+	}
+	if d.Pages = list.String(); encodeErr == nil && d.Pages != "" {
+		meta[pagesKey] = d.Pages
 	}
 	w.CloseWithError(encodeErr) // nil is the end of the body
 	ended = true
@@ -47,7 +52,7 @@ func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error)
 	if encodeErr != nil && result.err == nil {
 		return Object{}, fmt.Errorf("put %s: %w", result.object.Key(), encodeErr)
 	}
-	result.object.Digest = d.Digest
+	result.object.Digest, result.object.Pages = d.Digest, d.Pages
 	return result.object, result.err
 }
 

@@ -152,6 +152,7 @@ func TestPutStreams(t *testing.T) {
 
 func TestPutEncoded(t *testing.T) {
 	d := atFrame(7, 3, 2, 5)
+	d.Pages = "1,3"
 	pages := numbered(7, 1, 3)
 	encoded := mustEncode(t, d, pages)
 

@@ -61,6 +61,7 @@ type Object struct {
 	Instance string // of the writer that put the object: one of each process; may be empty
 
 	Digest digest.Digest // of the whole database after the object; 0 when it does not say
+	Pages  string        // which pages it holds, see ListedPages; empty when it does not say
 }
 
 // Key returns the name of o in its store.

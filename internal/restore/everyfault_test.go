@@ -82,7 +82,7 @@ func restoreWithFault(t *testing.T, h *history, kind faulty.Kind, n int, force b
 		return f
 	})
 	dir := t.TempDir()
-	opts := restore.Options{Output: filepath.Join(dir, "app.db"), Force: force}
+	opts := restore.Options{Output: filepath.Join(dir, "app.db"), Force: force, Superseded: true}
 	left := []string{}
 	if force {
 		left = []string{"app.db", "app.db-wal"}

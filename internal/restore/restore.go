@@ -47,6 +47,10 @@ type Options struct {
 	Target plan.Target
 	Force  bool // replace what is at Output, with its -wal, -shm and -journal
 
+	// Superseded has those objects read as well whose pages all come again in newer
+	// ones, which no state needs that is not older than these: for a proof.
+	Superseded bool
+
 	Integrity Integrity   // what SQLite is asked before the file gets its name
 	Mode      fs.FileMode // permissions; 0 for those of a replaced file, or the creator's alone
 	Owner     *Owner      // nil for that of a replaced file, or the creator
@@ -75,7 +79,7 @@ type Result struct {
 	PageSize uint32    // bytes
 	Pages    uint32
 	Bytes    int64 // length of the file
-	Objects  int   // applied
+	Objects  int   // read and applied
 	Fetched  int64 // bytes read from the store
 	Digested bool  // its digest was known, and is the same
 	Kept     int64 // bytes of objects that an earlier restore, which was killed, had read
@@ -101,17 +105,21 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 	if err != nil {
 		return Result{}, err
 	}
-	chain, want, err := choose(ctx, r, opts.Target)
+	found, err := choose(ctx, r, opts.Target)
 	if err != nil {
 		return Result{}, err
 	}
-	use := func(n note) bool { return n.leadsTo(chain, want) }
+	read := found.needed
+	if opts.Superseded {
+		read = found.chain
+	}
+	use := func(n note) bool { return n.leadsTo(found.chain, found.digest) }
 	for {
 		img, err := out.createImage(opts, use)
 		if err != nil {
 			return Result{}, err
 		}
-		result, err := fill(ctx, r, img, chain, want, opts)
+		result, err := fill(ctx, r, img, read, found.digest, opts)
 		if err == nil && opts.Publishing != nil {
 			err = opts.Publishing(img.path(), result)
 		}
@@ -119,10 +127,11 @@ func run(ctx context.Context, r *replica.Replica, opts Options) (Result, error) 
 			err = out.publish(img.path())
 		}
 		img.discard()
-		if img.kept == nil || !errors.Is(err, ErrUnsound) && !errors.Is(err, replica.ErrDamaged) {
+		if img.kept == nil && len(read) == len(found.chain) || !errors.Is(err, ErrUnsound) && !errors.Is(err, replica.ErrDamaged) {
 			return result, err
 		}
-		use = func(note) bool { return false } // what was kept may be to blame
+		// What was kept may be to blame, or what an object says of its pages.
+		use, read = func(note) bool { return false }, found.chain
 	}
 }
 
@@ -166,33 +175,64 @@ func list(chain []plan.File) string {
 	return strings.Join(names, ", ")
 }
 
-// choose lists the replica's objects and returns those that lead to the target, in
-// the order of their TXIDs, and the digest of what they lead to, 0 if none is known.
-func choose(ctx context.Context, r *replica.Replica, target plan.Target) (chain []plan.File, want digest.Digest, err error) {
+// way is what leads to a state.
+type way struct {
+	chain  []plan.File   // in the order of their TXIDs
+	needed []plan.File   // those of them that have a page which no newer one has
+	digest digest.Digest // of the state; 0 if none is known
+}
+
+// choose lists the replica's objects and returns those that lead to the target.
+func choose(ctx context.Context, r *replica.Replica, target plan.Target) (w way, err error) {
 	objects, err := r.All(ctx)
 	if err != nil {
-		return nil, 0, err
+		return w, err
 	}
-	chain, err = plan.Restore(replica.Files(objects), target)
-	if err != nil {
-		return nil, 0, err
+	if w.chain, err = plan.Restore(replica.Files(objects), target); err != nil {
+		return w, err
 	}
+	found := make(map[plan.File]replica.Object, len(objects))
 	for _, o := range objects {
-		if o.File == chain[len(chain)-1] {
-			want = o.Digest
+		found[o.File] = o
+	}
+	chain := make([]replica.Object, len(w.chain))
+	for i, f := range w.chain {
+		chain[i] = found[f]
+	}
+	w.digest = chain[len(chain)-1].Digest
+	w.needed = w.chain
+	if w.digest != 0 { // it tells whether what objects say of their pages is true
+		w.needed = needed(chain)
+	}
+	return w, nil
+}
+
+// needed leaves out the objects of a chain whose pages all come again in newer ones,
+// going by what they say.
+func needed(chain []replica.Object) (files []plan.File) {
+	var newer pageSet
+	for i, o := range slices.Backward(chain) {
+		superseded := i > 0 && i < len(chain)-1
+		pages := o.ListedPages()
+		for _, pgno := range pages {
+			superseded = !newer.add(pgno) && superseded
+		}
+		if !superseded || len(pages) == 0 {
+			files = append(files, o.File)
 		}
 	}
-	return chain, want, nil
+	slices.Reverse(files)
+	return files
 }
 
 // Choose returns the objects that Run would read for target, in the order of their
 // TXIDs.
 func Choose(ctx context.Context, r *replica.Replica, target plan.Target) ([]plan.File, error) {
-	chain, _, err := choose(ctx, r, target)
+	w, err := choose(ctx, r, target)
 	if err != nil {
 		return nil, fmt.Errorf("restore %s: %w%s", describe(target), err, hint(err))
 	}
-	return chain, nil
+	return w.needed, nil
 }
 
 // applier writes the objects of a chain into an image, the newest first: what a

@@ -29,4 +29,13 @@ func TestALongOutageIsSpooled(t *testing.T) {
 	b.store.away = false
 	b.mustPass()
 	b.mustEqual()
+	objects, err := b.opts.Replica.All(t.Context())
+	if err != nil || len(objects) < 3 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	for _, o := range objects {
+		if o.ListedPages() == nil {
+			t.Errorf("%s, which waited in the spool, does not name its pages", o.Key())
+		}
+	}
 }

@@ -69,9 +69,11 @@ func (s *spool) add(d replica.Draft, pages replica.Pages, announce func() error)
 	s.live = filepath.Base(tmp)
 	defer func() { s.live = "" }()
 	before := s.entries
+	var list replica.PageList
 	err := writeFile(s.fs, s.name(d.Max), tmp, func(w io.Writer) error {
-		return replica.Encode(w, d, pages)
+		return replica.Encode(w, d, list.Watch(pages))
 	}, func() error {
+		d.Pages = list.String()
 		s.entries = append(slices.Clip(before), d)
 		return announce()
 	})

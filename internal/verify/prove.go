@@ -58,7 +58,7 @@ func prove(ctx context.Context, o ProofOptions) (Proof, error) {
 	}
 	defer s.remove()
 	file := filepath.Join(s.path, "proof.db")
-	opts := restore.Options{Output: file, Target: target}
+	opts := restore.Options{Output: file, Target: target, Superseded: true}
 	if o.Progress != nil {
 		opts.Progress = func(p restore.Progress) { o.Progress(p.Bytes, p.BytesTotal) }
 	}

@@ -81,6 +81,33 @@ func mustPutHuge(t *testing.T, store blob.Store) {
 	}
 }
 
+// A restore need not read an object whose pages all come again; who proves that an
+// earlier state can be had must.
+func TestAProofReadsWhatNoRestoreOfTheLatestStateNeeds(t *testing.T) {
+	r := &rig{t: t, path: filepath.Join(t.TempDir(), "app.db"), store: mem.New(), states: map[ltx.TXID][]byte{}}
+	r.app = sqlitetest.Open(t, r.path, "page_size=512")
+	shipper := r.shipper(r.store)
+	for _, statement := range []string{
+		"CREATE TABLE t(id INTEGER PRIMARY KEY, v)", "INSERT INTO t VALUES (1, 1)",
+		"UPDATE t SET v = 2", "UPDATE t SET v = 3", "UPDATE t SET v = 4",
+	} {
+		r.exec(statement)
+		if _, err := shipper.Pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := r.objects()[2].Key()
+	data := r.bytes(key)
+	data[len(data)/2] ^= 1
+	r.put(key, data, r.info(key).Metadata)
+	if _, _, err := r.restored(plan.Target{}); err != nil {
+		t.Errorf("restore: %v, want that it does without %s", err, key)
+	}
+	if _, err := r.prove(plan.Target{}); !errors.Is(err, verify.ErrReplica) || !strings.Contains(err.Error(), key) {
+		t.Errorf("proof: %v, want that it names %s", err, key)
+	}
+}
+
 func TestACheckMustGiveOne(t *testing.T) {
 	r := small(t)
 	other := filepath.Join(t.TempDir(), "other.db")
