@@ -61,13 +61,16 @@ const (
 	// connection that is dead or in a part of the queue that has no task, is noticed by
 	// nobody for a minute; a second one takes what comes meanwhile.
 	restPolls = 2
+
+	// fewPollers of a queue may be open all the time.
+	fewPollers = 10
 )
 
 // tuning is what a worker takes on at one time, and how often it speaks to Temporal.
 type tuning struct {
 	windows, control, restores int // slots
 
-	pollers     int // of one queue, at most; restPolls while nothing comes
+	pollers     int // of one queue, at most
 	stopTimeout time.Duration
 	wakes       int // a second
 
@@ -103,15 +106,31 @@ func (t tuning) beatEvery(windows int, timeout time.Duration) time.Duration {
 	return min(max(fair, timeout/mostBeats, leastBeat), most)
 }
 
-// scaled lets the service ask for more pollers while tasks come, up to t.pollers, and
-// has restPolls while none does.
+// scaled is for what comes often. Of many pollers restPolls are left while no task comes,
+// and the service asks for more when some do. Few stay as they are: whether more are
+// needed is looked at ten times a second for each queue, which takes longer than all else
+// that a worker does while its databases rest.
 func (t tuning) scaled() worker.PollerBehavior {
+	if t.pollers <= fewPollers {
+		return constant(max(t.pollers, 1))
+	}
 	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
-		InitialNumberOfPollers: restPolls, MinimumNumberOfPollers: min(restPolls, t.pollers), MaximumNumberOfPollers: t.pollers,
+		InitialNumberOfPollers: restPolls, MinimumNumberOfPollers: restPolls, MaximumNumberOfPollers: t.pollers,
 	})
 }
 
+// forWorkflows is scaled for the two queues of the workflows: that which all workers
+// have, and this worker's own, which share those that are constant.
+func (t tuning) forWorkflows() worker.PollerBehavior {
+	if t.pollers <= fewPollers {
+		return constant(max(2*t.pollers, 2))
+	}
+	return t.scaled()
+}
+
 // fixed is for what comes seldom and takes long.
-func (t tuning) fixed() worker.PollerBehavior {
-	return worker.NewPollerBehaviorSimpleMaximum(worker.PollerBehaviorSimpleMaximumOptions{MaximumNumberOfPollers: min(restPolls, t.pollers)})
+func (t tuning) fixed() worker.PollerBehavior { return constant(min(restPolls, t.pollers)) }
+
+func constant(pollers int) worker.PollerBehavior {
+	return worker.NewPollerBehaviorSimpleMaximum(worker.PollerBehaviorSimpleMaximumOptions{MaximumNumberOfPollers: pollers})
 }

@@ -53,7 +53,7 @@ func newWorkers(c client.Client, s settings, t tuning, can abilities) *workers {
 	w.add(c, workflows.TaskQueue, worker.Options{
 		LocalActivityWorkerOnly:      true,
 		StickyScheduleToStartTimeout: stickyWithin,
-		WorkflowTaskPollerBehavior:   t.scaled(),
+		WorkflowTaskPollerBehavior:   t.forWorkflows(),
 		Interceptors:                 []interceptor.WorkerInterceptor{workflows.SignalsInOrder()},
 	})
 	workflows.RegisterWorkflows(w.all[0])

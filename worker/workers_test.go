@@ -91,21 +91,28 @@ func (c *counter) lines() (all []string) {
 	return all
 }
 
-// TestOpenPolls counts those of one process: while nothing comes, which is what it costs
-// of the 20,000 that a namespace may have of each kind, and at most.
+// TestOpenPolls counts those of one process, which are what it costs of the 20,000 that a
+// namespace may have of each kind: few are open all the time, many as tasks come.
 func TestOpenPolls(t *testing.T) {
+	few := []string{
+		"activities of holdfast-control/web-1: 5", "activities of holdfast-maintenance: 2", "activities of holdfast-restore/web-1: 2",
+		"activities of holdfast-sync/web-1: 5", "workflows, Normal: 5", "workflows, Sticky: 5",
+	}
 	for _, row := range []struct {
-		name string
-		busy bool
-		want []string
+		name    string
+		pollers int
+		busy    bool
+		want    []string
 	}{
-		{"while nothing comes", false, []string{
+		{"few, while nothing comes", 0, false, few},
+		{"few, at most", 0, true, few},
+		{"many, while nothing comes", 12, false, []string{
 			"activities of holdfast-control/web-1: 2", "activities of holdfast-maintenance: 2", "activities of holdfast-restore/web-1: 2",
 			"activities of holdfast-sync/web-1: 2", "workflows, Normal: 2", "workflows, Sticky: 2",
 		}},
-		{"at most", true, []string{
-			"activities of holdfast-control/web-1: 5", "activities of holdfast-maintenance: 2", "activities of holdfast-restore/web-1: 2",
-			"activities of holdfast-sync/web-1: 5", "workflows, Normal: 2", "workflows, Sticky: 2",
+		{"many, at most", 12, true, []string{
+			"activities of holdfast-control/web-1: 12", "activities of holdfast-maintenance: 2", "activities of holdfast-restore/web-1: 2",
+			"activities of holdfast-sync/web-1: 12", "workflows, Normal: 2", "workflows, Sticky: 2",
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -118,7 +125,7 @@ func TestOpenPolls(t *testing.T) {
 			}
 			defer c.Close()
 			s := settings{Config: config.Config{Host: "web-1", Maintenance: config.Maintenance{Slots: 2}}}
-			fleet := newWorkers(c, s, tune(1000, config.Tuning{StopTimeout: time.Second}), abilities{&activities.HostActivities{}, &activities.RestoreActivities{}, &activities.ReplicaActivities{}})
+			fleet := newWorkers(c, s, tune(1000, config.Tuning{StopTimeout: time.Second, Pollers: row.pollers}), abilities{&activities.HostActivities{}, &activities.RestoreActivities{}, &activities.ReplicaActivities{}})
 			if err := fleet.start(); err != nil {
 				t.Fatal(err)
 			}

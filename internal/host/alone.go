@@ -8,10 +8,12 @@ import (
 )
 
 const (
-	// attendEvery is how often it is looked whether a database has to go on alone.
+	// attendEvery is how often it is looked whether a database has to go on alone that
+	// waits for a window.
 	attendEvery = 100 * time.Millisecond
 
-	// noteEvery is how often it is noted whether somebody decides for the others.
+	// noteEvery is how often it is noted whether somebody decides for the others, and how
+	// often anything is done while no database waits.
 	noteEvery = time.Second
 
 	// aloneGrace is how late the next window may be before nobody is thought to send it.
@@ -92,21 +94,24 @@ func Backoff(interval, most time.Duration, failures int) time.Duration {
 // attend lets databases go on alone that nobody decides for, until ctx ends.
 func (h *Host) attend(ctx context.Context) {
 	defer h.attending.Done()
-	tick := time.NewTicker(attendEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(attendEvery)
+	defer timer.Stop()
 	for noted := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		case <-h.hurried:
 		}
+		next := noteEvery
 		all := time.Since(noted) >= noteEvery
 		if all {
 			noted = time.Now()
 		}
 		for _, s := range h.all() {
-			if !all && !s.waits() {
+			if s.waits() {
+				next = attendEvery
+			} else if !all {
 				continue
 			}
 			if w, yes := s.onItsOwn(time.Now()); yes {
@@ -114,6 +119,7 @@ func (h *Host) attend(ctx context.Context) {
 				h.attending.Go(func() { s.goAlone(ctx, w) })
 			}
 		}
+		timer.Reset(next)
 	}
 }
 

@@ -107,6 +107,8 @@ func (s *slot) endWindow(r *running, w Window, res Result, err error) {
 	s.mu.Unlock()
 	if parks {
 		s.host.watch(s)
+	} else {
+		s.host.hurry()
 	}
 	close(r.done)
 }
