@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// askEvery is how often it is asked whether Temporal answers.
-	askEvery = time.Second
+	// askEvery is how often it is asked whether Temporal answers, restEvery while all
+	// databases rest: one that changes then goes on at once, whoever answers.
+	askEvery  = time.Second
+	restEvery = 10 * time.Second
 
 	// wakeWithin is what one of them, or one question, may take.
 	wakeWithin = 5 * time.Second
@@ -114,6 +116,7 @@ func (a *attendance) connected(s service, databases []string) {
 // data is what attendance needs of the host.
 type data interface {
 	Instructions() map[string]host.Instructions
+	Resting() (resting, all int)
 	Hold(database string)
 	GoOn(database string)
 	StopSync(ctx context.Context, database string) error
@@ -136,7 +139,7 @@ func (a *attendance) run(ctx context.Context, h data, perSecond int, again func(
 			case <-ctx.Done():
 				return
 			case <-a.poked:
-			case <-time.After(askEvery):
+			case <-time.After(restEvery):
 			}
 			continue
 		}
@@ -253,25 +256,32 @@ func (a *attendance) heed(ctx context.Context, h data, again func(context.Contex
 
 // ask finds out again and again whether Temporal answers.
 func (a *attendance) ask(ctx context.Context, h data) {
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	for {
+	timer := time.NewTimer(askEvery)
+	defer timer.Stop()
+	for asked := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
+		timer.Reset(askEvery)
 		a.mu.Lock()
-		s := a.control
+		s, answered := a.control, a.away.IsZero()
 		a.mu.Unlock()
-		if s == nil {
+		if s == nil || answered && time.Since(asked) < restEvery && atRest(h) {
 			continue
 		}
+		asked = time.Now()
 		answers := s.Answers(ctx)
 		if ctx.Err() == nil {
 			a.noted(answers, h)
 		}
 	}
+}
+
+func atRest(h data) bool {
+	resting, all := h.Resting()
+	return resting == all
 }
 
 // noted takes up whether somebody answers. When somebody does again, each database is

@@ -2,18 +2,23 @@ package main
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 
 	"go.temporal.io/sdk/worker"
+
+	"github.com/holdfast-db/holdfast/internal/memory"
 )
 
 // reliefEvery is how often it is looked whether memory can be given back.
 const reliefEvery = 30 * time.Second
 
-// evictWithin is how long it takes until workflows that are to leave the memory have left
-// it: each ends its own goroutines.
-const evictWithin = 2 * time.Second
+// Workflows that are to leave the memory have left it, for the most part, after
+// evictWithin: each ends its own goroutines. What they, and the end of the work before,
+// leave behind is given back after settleWithin.
+const (
+	evictWithin  = 2 * time.Second
+	settleWithin = 20 * time.Second
+)
 
 // relief tells when memory is to be given back: when most databases have come to rest,
 // and more of them than the last time.
@@ -58,9 +63,12 @@ func relieve(ctx context.Context, resting func() (n, all int)) {
 // none.
 func giveBack(ctx context.Context) {
 	worker.PurgeStickyWorkflowCache()
-	select {
-	case <-ctx.Done():
-	case <-time.After(evictWithin):
-		debug.FreeOSMemory()
+	for _, wait := range []time.Duration{evictWithin, settleWithin} {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+			memory.Release()
+		}
 	}
 }

@@ -114,13 +114,21 @@ func (h *Host) attend(ctx context.Context) {
 			} else if !all {
 				continue
 			}
-			if w, yes := s.onItsOwn(time.Now()); yes {
-				w.Stop = ctx.Done()
-				h.attending.Go(func() { s.goAlone(ctx, w) })
-			}
+			h.letGoOn(ctx, s)
 		}
 		timer.Reset(next)
 	}
+}
+
+// letGoOn lets a database go on alone if it has to.
+func (h *Host) letGoOn(ctx context.Context, s *slot) {
+	w, yes := s.onItsOwn(time.Now())
+	if !yes {
+		return
+	}
+	alone := w // which alone is kept: nearly all looks end above
+	alone.Stop = ctx.Done()
+	h.attending.Go(func() { s.goAlone(ctx, alone) })
 }
 
 // waits tells whether the slot has no window and expects one.

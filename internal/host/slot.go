@@ -48,6 +48,7 @@ type slot struct {
 
 	// Held by whoever holds busy.
 	opened  Database // what the fields below were opened for
+	outside source.Lookout
 	dir     *ship.Dir
 	source  *source.DB
 	shipper *ship.Shipper
@@ -279,7 +280,7 @@ func (s *slot) openShipper(ctx context.Context, d Database, head ltx.TXID) error
 	if err != nil {
 		return err
 	}
-	s.opened = d
+	s.opened, s.outside = d, source.NewLookout(d.Path)
 	if s.dir, err = ship.OpenDir(s.host.dirOf(d), s.host.opts.FS); err != nil {
 		return fmt.Errorf("state directory of %s: %w", d.Name, err)
 	}

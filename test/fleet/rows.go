@@ -46,7 +46,7 @@ func (c *crowd) rest(ctx context.Context, kind string) error {
 	if _, err := c.until(ctx, "idle", startWithin, c.parked); err != nil {
 		return err
 	}
-	if !pause(ctx, 30*time.Second) { // for what follows an end of work
+	if !pause(ctx, 90*time.Second) { // for what follows an end of work: memory is given back
 		return ctx.Err()
 	}
 	events, err := c.events(ctx)

@@ -72,7 +72,7 @@ var rules = []rule{
 // levels lists packages from the bottom up. A package imports only from lower
 // levels; a path stands for all below it that has no entry of its own.
 var levels = [][]string{
-	{"internal/wal", "internal/plan", "internal/blob", "internal/digest", "internal/telemetry", "internal/inuse", "internal/watch"},
+	{"internal/wal", "internal/plan", "internal/blob", "internal/digest", "internal/telemetry", "internal/inuse", "internal/watch", "internal/memory"},
 	{"internal/blob/azure", "internal/blob/file", "internal/blob/mem", "internal/blob/faulty"},
 	{"internal/blob/driver"},
 	{"internal/source", "internal/replica"},
