@@ -126,7 +126,7 @@ func (h *Host) letGoOn(ctx context.Context, s *slot) {
 	if !yes {
 		return
 	}
-	alone := w // which alone is kept: nearly all looks end above
+	alone := w // what a goroutine keeps is allocated, and w at each look
 	alone.Stop = ctx.Done()
 	h.attending.Go(func() { s.goAlone(ctx, alone) })
 }

@@ -188,8 +188,8 @@ func (h *Host) sweep(now time.Time) {
 		s.lookIfParked()
 	}
 	for _, s := range h.all() {
-		if s.hasRested(now) && s.tryLock() {
-			if s.isToFreeze(now) {
+		if s.hasRested(now, 0) && s.tryLock() {
+			if s.hasRested(now, source.SizeOf(s.opened.Path)) {
 				s.freeze()
 			}
 			s.unlock()
@@ -231,7 +231,7 @@ func (s *slot) settle() {
 		s.grumble("not settled", err)
 	}
 	s.sure = false
-	if s.before, err = s.outside.Look(); err != nil {
+	if s.before, err = source.LookOutside(s.opened.Path); err != nil {
 		s.before = source.Outside{} // which the next look tells from any other
 	}
 }
@@ -250,7 +250,7 @@ func (s *slot) careForParked() {
 // look tells whether something waits to be shipped, or the file was written to, which
 // others than SQLite do, too. The caller holds busy.
 func (s *slot) look() (changed bool, err error) {
-	now, err := s.outside.Look()
+	now, err := source.LookOutside(s.opened.Path)
 	switch {
 	case err != nil:
 		return true, err
@@ -289,26 +289,13 @@ func (s *slot) rouse() {
 	s.host.hurry()
 }
 
-// hasRested tells whether an open database has rested for so long that it is closed, but
-// for its size.
-func (s *slot) hasRested(now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	after := s.orders.Rules.ColdAfter
-	return s.rest == parked && !s.id.IsZero() && after > 0 && now.Sub(s.changed) >= after
-}
-
-// isToFreeze tells whether the database has rested for long enough to be closed. The
-// caller holds busy.
-func (s *slot) isToFreeze(now time.Time) bool {
-	if s.source == nil || !s.hasRested(now) {
-		return false
-	}
-	size := source.SizeOf(s.opened.Path)
+// hasRested tells whether an open database of size bytes has rested for long enough to be
+// closed.
+func (s *slot) hasRested(now time.Time, size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	after := float64(s.orders.Rules.ColdAfter) * max(1, float64(size)/coldSize)
-	return float64(now.Sub(s.changed)) >= after
+	return s.rest == parked && !s.id.IsZero() && after > 0 && float64(now.Sub(s.changed)) >= after
 }
 
 // freeze closes a database that has rested for long: what is left is a watch on its
@@ -317,7 +304,7 @@ func (s *slot) freeze() {
 	if s.source == nil {
 		return
 	}
-	before, err := s.outside.Look()
+	before, err := source.LookOutside(s.opened.Path)
 	if err != nil {
 		return // which the next look meets
 	}
@@ -336,7 +323,7 @@ func (s *slot) freeze() {
 	if err := s.closeAll(); err != nil {
 		s.grumble("closed badly", err)
 	}
-	after, err := s.outside.Look()
+	after, err := source.LookOutside(s.opened.Path)
 	if err == nil && (after.Equal(before) || after.Is(stamp)) {
 		s.left = after
 	}

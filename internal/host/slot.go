@@ -48,7 +48,6 @@ type slot struct {
 
 	// Held by whoever holds busy.
 	opened  Database // what the fields below were opened for
-	outside source.Lookout
 	dir     *ship.Dir
 	source  *source.DB
 	shipper *ship.Shipper
@@ -280,7 +279,7 @@ func (s *slot) openShipper(ctx context.Context, d Database, head ltx.TXID) error
 	if err != nil {
 		return err
 	}
-	s.opened, s.outside = d, source.NewLookout(d.Path)
+	s.opened = d
 	if s.dir, err = ship.OpenDir(s.host.dirOf(d), s.host.opts.FS); err != nil {
 		return fmt.Errorf("state directory of %s: %w", d.Name, err)
 	}

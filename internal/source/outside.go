@@ -26,38 +26,26 @@ func Real(path string) string {
 }
 
 // LookOutside looks at the database at path. ErrMissing says that there is none.
-func LookOutside(path string) (Outside, error) {
-	l := NewLookout(path)
-	return l.Look()
-}
-
-// Lookout is for who looks at one database again and again. Not safe for concurrent use.
-type Lookout struct {
-	path string
-	real string // which path leads to
-	file FileID // of it
-}
-
-// NewLookout returns one for the database at path.
-func NewLookout(path string) Lookout { return Lookout{path: path} }
-
-// Look looks at the database. ErrMissing says that there is none. Links are followed
-// again when they lead to another file than the last time.
-func (l *Lookout) Look() (o Outside, err error) {
-	if o.File, err = statx(unix.AT_FDCWD, l.path, 0); err != nil {
-		return Outside{}, missing(l.path, err)
+func LookOutside(path string) (o Outside, err error) {
+	if o.File, err = statx(unix.AT_FDCWD, path, 0); err != nil {
+		return Outside{}, missing(path, err)
 	}
-	if l.real == "" || o.File.FileID != l.file {
-		l.real, l.file = Real(l.path), o.File.FileID
+	if isLink(path) { // of links on the way to it the log's path has the same
+		path = Real(path)
 	}
-	log, err := statx(unix.AT_FDCWD, l.real+"-wal", 0)
+	log, err := statx(unix.AT_FDCWD, path+"-wal", 0)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Outside{}, missing(l.real+"-wal", err)
+		return Outside{}, missing(path+"-wal", err)
 	}
 	if log.Size > 0 {
 		o.Log = log
 	}
 	return o, nil
+}
+
+func isLink(path string) bool {
+	var s unix.Stat_t
+	return unix.Lstat(path, &s) == nil && s.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
 // IsZero tells whether o was never taken.

@@ -16,19 +16,29 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// TestALookoutFollowsALinkThatChanges looks through a link at one database and then at
-// another, each with a log beside it.
-func TestALookoutFollowsALinkThatChanges(t *testing.T) {
+// TestALinkIsLookedThrough looks through a link at one database and then at another, each
+// with a log beside it, and at one that was moved and has a link in its place.
+func TestALinkIsLookedThrough(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(dir, "app.db")
-	l := source.NewLookout(link)
-	if _, err := l.Look(); !errors.Is(err, source.ErrMissing) {
+	if _, err := source.LookOutside(link); !errors.Is(err, source.ErrMissing) {
 		t.Errorf("before there is anything: %v, want %v", err, source.ErrMissing)
 	}
-	for i, name := range []string{"one", "two", "one"} {
-		target := filepath.Join(dir, name, "data.db")
-		write(t, target, "the database "+name)
-		write(t, target+"-wal", "log of "+name)
+	write(t, link, "the database")
+	write(t, link+"-wal", "its log")
+	before, err := source.LookOutside(link)
+	if err != nil || before.Log.IsZero() {
+		t.Errorf("without a link: %+v, %v", before, err)
+	}
+	moved := filepath.Join(dir, "moved", "data.db")
+	if err := errors.Join(os.Mkdir(filepath.Dir(moved), 0o755), os.Rename(link, moved)); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{moved, filepath.Join(dir, "one", "data.db"), filepath.Join(dir, "two", "data.db")} {
+		if target != moved {
+			write(t, target, "the database "+target)
+		}
+		write(t, target+"-wal", "log of "+target)
 		_ = os.Remove(link)
 		if err := os.Symlink(target, link); err != nil {
 			t.Fatal(err)
@@ -37,14 +47,12 @@ func TestALookoutFollowsALinkThatChanges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			if got, err := l.Look(); err != nil || !got.Equal(want) || got.Log.IsZero() {
-				t.Errorf("%d: %s looks like %+v, %v; want %+v", i, name, got, err, want)
-			}
+		if got, err := source.LookOutside(link); err != nil || !got.Equal(want) || got.Log.IsZero() || got.Equal(before) {
+			t.Errorf("%s looks like %+v, %v; want %+v", target, got, err, want)
 		}
-		write(t, target+"-wal", "more in the log of "+name)
-		if got, err := l.Look(); err != nil || got.Equal(want) {
-			t.Errorf("%d: a write to the log of %s is not seen: %+v, %v", i, name, got, err)
+		write(t, target+"-wal", "more in the log of "+target)
+		if got, err := source.LookOutside(link); err != nil || got.Equal(want) {
+			t.Errorf("a write to the log of %s is not seen: %+v, %v", target, got, err)
 		}
 	}
 }
