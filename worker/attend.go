@@ -16,10 +16,8 @@ import (
 )
 
 const (
-	// askEvery is how often it is asked whether Temporal answers, restEvery while all
-	// databases rest: one that changes then goes on at once, whoever answers.
-	askEvery  = time.Second
-	restEvery = 10 * time.Second
+	// askEvery is how often it is asked whether Temporal answers.
+	askEvery = time.Second
 
 	// wakeWithin is what one of them, or one question, may take.
 	wakeWithin = 5 * time.Second
@@ -116,7 +114,6 @@ func (a *attendance) connected(s service, databases []string) {
 // data is what attendance needs of the host.
 type data interface {
 	Instructions() map[string]host.Instructions
-	Resting() (resting, all int)
 	Hold(database string)
 	GoOn(database string)
 	StopSync(ctx context.Context, database string) error
@@ -139,7 +136,7 @@ func (a *attendance) run(ctx context.Context, h data, perSecond int, again func(
 			case <-ctx.Done():
 				return
 			case <-a.poked:
-			case <-time.After(restEvery):
+			case <-time.After(askEvery):
 			}
 			continue
 		}
@@ -256,32 +253,25 @@ func (a *attendance) heed(ctx context.Context, h data, again func(context.Contex
 
 // ask finds out again and again whether Temporal answers.
 func (a *attendance) ask(ctx context.Context, h data) {
-	timer := time.NewTimer(askEvery)
-	defer timer.Stop()
-	for asked := time.Now(); ; {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
+		case <-tick.C:
 		}
-		timer.Reset(askEvery)
 		a.mu.Lock()
-		s, answered := a.control, a.away.IsZero()
+		s := a.control
 		a.mu.Unlock()
-		if s == nil || answered && time.Since(asked) < restEvery && atRest(h) {
+		if s == nil {
 			continue
 		}
-		asked = time.Now()
 		answers := s.Answers(ctx)
 		if ctx.Err() == nil {
 			a.noted(answers, h)
 		}
 	}
-}
-
-func atRest(h data) bool {
-	resting, all := h.Resting()
-	return resting == all
 }
 
 // noted takes up whether somebody answers. When somebody does again, each database is

@@ -20,29 +20,14 @@ type tended struct {
 	t        *testing.T
 	standing control.Standing // of each database
 	held     bool             // each database was, as the host knows
-	rests    bool             // each database does
 	names    []string
 
 	mu    sync.Mutex
 	asked []string // names
 	told  []string // orders
-
-	answers int
 }
 
-func (d *tended) Answers(context.Context) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.answers++
-	return true
-}
-
-func (d *tended) Resting() (resting, all int) {
-	if d.rests {
-		resting = len(d.names)
-	}
-	return resting, len(d.names)
-}
+func (d *tended) Answers(context.Context) bool { return true }
 
 func (d *tended) Standing(_ context.Context, name, _, _ string) (control.Standing, error) {
 	d.mu.Lock()
@@ -168,22 +153,5 @@ func TestAfterAnOutageDatabasesAreAskedAboutInTurn(t *testing.T) {
 	}
 	if n := d.asks(); n != len(d.names) {
 		t.Errorf("asked %d times about %d databases", n, len(d.names))
-	}
-}
-
-// TestWhetherTemporalAnswersIsAskedSeldomAtRest counts the questions of some seconds.
-func TestWhetherTemporalAnswersIsAskedSeldomAtRest(t *testing.T) {
-	for _, row := range []struct {
-		rests       bool
-		least, most int
-	}{{rests: false, least: 2, most: 4}, {rests: true, least: 0, most: 1}} {
-		d := &tended{attendance: newAttendance(slog.New(slog.DiscardHandler), "web-1"), t: t, standing: control.Expected, names: []string{"a", "b"}, rests: row.rests}
-		d.connected(d, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
-		d.ask(ctx, d)
-		cancel()
-		if d.answers < row.least || d.answers > row.most {
-			t.Errorf("at rest %v: asked %d times, want %d to %d", row.rests, d.answers, row.least, row.most)
-		}
 	}
 }

@@ -23,7 +23,7 @@ func (r *Replica) Put(ctx context.Context, d Draft, pages Pages) (Object, error)
 	if err := d.validate(); err != nil {
 		return Object{}, err
 	}
-	d.Pages = ""
+	d.Pages = "" // until they have passed
 	body, w := io.Pipe()
 	meta := encodeMetadata(d.object())
 	put := r.putAsync(ctx, d.object(), body, meta)

@@ -41,6 +41,11 @@ func longHistory(t *testing.T) *history {
 // fails says so and leaves everything as it was; the next one restores what the
 // source was.
 func TestEveryFault(t *testing.T) {
+	t.Run("what the latest state needs", func(t *testing.T) { everyFault(t, false, 12) }) // a listing and two objects
+	t.Run("all", func(t *testing.T) { everyFault(t, true, 30) })                          // and two more
+}
+
+func everyFault(t *testing.T, superseded bool, least int) {
 	h := longHistory(t)
 	var failed []string
 	for _, kind := range []faulty.Kind{faulty.Refuse, faulty.Throttle, faulty.TimeOut, faulty.BreakOff} {
@@ -49,7 +54,7 @@ func TestEveryFault(t *testing.T) {
 			hit := ""
 			for _, force := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%v, %d, replacing %v", kind, n, force), func(t *testing.T) {
-					hit = restoreWithFault(t, h, kind, n, force)
+					hit = restoreWithFault(t, h, kind, n, force, superseded)
 				})
 			}
 			if hit == "" {
@@ -63,13 +68,13 @@ func TestEveryFault(t *testing.T) {
 		}
 	}
 	t.Logf("%d points:\n%s", len(failed), strings.Join(failed, "\n"))
-	if len(failed) < 30 {
-		t.Errorf("%d points, want at least those of a listing and four objects", len(failed))
+	if len(failed) < least {
+		t.Errorf("%d points, want at least %d", len(failed), least)
 	}
 }
 
 // restoreWithFault returns the request that it made fail.
-func restoreWithFault(t *testing.T, h *history, kind faulty.Kind, n int, force bool) (hit string) {
+func restoreWithFault(t *testing.T, h *history, kind faulty.Kind, n int, force, superseded bool) (hit string) {
 	ctx, cut := context.WithCancel(t.Context())
 	defer cut()
 	store := faulty.New(h.store)
@@ -82,7 +87,7 @@ func restoreWithFault(t *testing.T, h *history, kind faulty.Kind, n int, force b
 		return f
 	})
 	dir := t.TempDir()
-	opts := restore.Options{Output: filepath.Join(dir, "app.db"), Force: force, Superseded: true}
+	opts := restore.Options{Output: filepath.Join(dir, "app.db"), Force: force, Superseded: superseded}
 	left := []string{}
 	if force {
 		left = []string{"app.db", "app.db-wal"}

@@ -197,6 +197,12 @@ func assertFiles(t testing.TB, dir string, want ...string) {
 
 func editObject(t testing.TB, store blob.Store, key string, change func([]byte) []byte) {
 	t.Helper()
+	rewriteObject(t, store, key, func(data []byte, _ blob.Metadata) []byte { return change(data) })
+}
+
+// rewriteObject replaces an object by what change makes of its bytes and its metadata.
+func rewriteObject(t testing.TB, store blob.Store, key string, change func([]byte, blob.Metadata) []byte) {
+	t.Helper()
 	info, err := store.Stat(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +218,7 @@ func editObject(t testing.TB, store blob.Store, key string, change func([]byte) 
 	if err := store.Delete(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Put(t.Context(), key, bytes.NewReader(change(b.Bytes())), info.Metadata); err != nil {
+	if _, err := store.Put(t.Context(), key, bytes.NewReader(change(b.Bytes(), info.Metadata)), info.Metadata); err != nil {
 		t.Fatal(err)
 	}
 }

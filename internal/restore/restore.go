@@ -48,7 +48,7 @@ type Options struct {
 	Force  bool // replace what is at Output, with its -wal, -shm and -journal
 
 	// Superseded has those objects read as well whose pages all come again in newer
-	// ones, which no state needs that is not older than these: for a proof.
+	// ones: the target does not need them, states before it do. It is for a proof.
 	Superseded bool
 
 	Integrity Integrity   // what SQLite is asked before the file gets its name

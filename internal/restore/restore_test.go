@@ -41,7 +41,12 @@ func TestRunRestoresARealDatabase(t *testing.T) {
 	}
 	for txid := ltx.TXID(1); txid <= h.head(); txid++ {
 		out := filepath.Join(t.TempDir(), "out.db")
-		got, result := h.mustRestore(restore.Options{Output: out, Target: plan.Target{TXID: txid}})
+		got, all := h.mustRestore(restore.Options{Output: out, Target: plan.Target{TXID: txid}, Superseded: true})
+		sqlitetest.Same(t, got, h.states[txid], 1024)
+		if all.Objects != int(txid) {
+			t.Errorf("TXID %d: %d objects, want all", txid, all.Objects)
+		}
+		got, result := h.mustRestore(restore.Options{Output: out, Target: plan.Target{TXID: txid}, Force: true})
 		sqlitetest.Same(t, got, h.states[txid], 1024)
 		if result.TXID != txid || !result.Created.Equal(at(txid)) || result.Bytes != int64(len(got)) ||
 			result.PageSize != 1024 || int(result.Pages) != len(got)/1024 || result.Objects == 0 || result.Objects > int(txid) || result.Fetched == 0 {
@@ -143,7 +148,7 @@ func TestRunNamesWhatIsWrong(t *testing.T) {
 				h.remove(0, n, n)
 			}
 		}, plan.Target{}, plan.ErrEmpty, []string{"the latest state", "check the replica's URL"}},
-		{"an object is damaged", func(h *history) { h.edit(0, 2, 2, flip) }, plan.Target{},
+		{"an object is damaged", func(h *history) { h.edit(0, 2, 2, flip) }, plan.Target{TXID: 2},
 			replica.ErrDamaged, []string{"ltx/0/0000000000000002-0000000000000002.ltx", "--txid"}},
 		{"an object is cut", func(h *history) { h.edit(0, 3, 3, cut) }, plan.Target{},
 			replica.ErrDamaged, []string{"ltx/0/0000000000000003-0000000000000003.ltx"}},
@@ -181,18 +186,20 @@ func TestRunNamesWhatIsWrong(t *testing.T) {
 				h.ship(image(512, 3, version), false)
 			}
 			tc.spoil(h)
-			dir := t.TempDir()
-			out := filepath.Join(dir, "out.db")
-			_, err := restore.Run(t.Context(), h.replica, restore.Options{Output: out, Target: tc.target, Superseded: true})
-			if !errors.Is(err, tc.wantErr) {
-				t.Fatalf("error %v, want %v", err, tc.wantErr)
-			}
-			for _, word := range append(tc.words, out) {
-				if !strings.Contains(err.Error(), word) {
-					t.Errorf("%q does not say %q", err, word)
+			for _, superseded := range []bool{false, true} {
+				dir := t.TempDir()
+				out := filepath.Join(dir, "out.db")
+				_, err := restore.Run(t.Context(), h.replica, restore.Options{Output: out, Target: tc.target, Superseded: superseded})
+				if !errors.Is(err, tc.wantErr) {
+					t.Fatalf("superseded ones read %v: error %v, want %v", superseded, err, tc.wantErr)
 				}
+				for _, word := range append(tc.words, out) {
+					if !strings.Contains(err.Error(), word) {
+						t.Errorf("superseded ones read %v: %q does not say %q", superseded, err, word)
+					}
+				}
+				assertFiles(t, dir)
 			}
-			assertFiles(t, dir)
 		})
 	}
 }

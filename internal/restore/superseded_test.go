@@ -1,12 +1,14 @@
 package restore_test
 
 import (
-	"io"
+	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/superfly/ltx"
 
+	"github.com/holdfast-db/holdfast/internal/blob"
 	"github.com/holdfast-db/holdfast/internal/plan"
 	"github.com/holdfast-db/holdfast/internal/replica"
 	"github.com/holdfast-db/holdfast/internal/restore"
@@ -14,7 +16,7 @@ import (
 )
 
 // A history of a snapshot of six pages, and of changes that each write page 2 and one of
-// pages 3 to 5, has five objects that hold the newest version of a page.
+// pages 3 to 5, has four objects that hold the newest version of a page.
 func hotHistory(t *testing.T) *history {
 	h := newHistory(t, 512)
 	h.ship(image(512, 6, 1), true)
@@ -59,6 +61,17 @@ func TestRunLeavesOutWhatNewerObjectsHave(t *testing.T) {
 	}
 }
 
+// A damaged object that the target does not need is named by whoever reads all.
+func TestRunDoesWithoutADamagedObjectThatIsNotNeeded(t *testing.T) {
+	h := hotHistory(t)
+	h.edit(0, 7, 7, func(b []byte) []byte { b[len(b)/2] ^= 0x20; return b })
+	restored(t, h, restore.Options{})
+	_, err := restore.Run(t.Context(), h.replica, restore.Options{Output: filepath.Join(t.TempDir(), "out.db"), Superseded: true})
+	if !errors.Is(err, replica.ErrDamaged) || !strings.Contains(err.Error(), replica.Key(0, 7, 7)) {
+		t.Errorf("error %v, want that it names the damaged object", err)
+	}
+}
+
 func TestRunReadsAllWhereNoDigestTells(t *testing.T) {
 	h := hotHistory(t)
 	h.describe(h.head(), "holdfastdigest", "")
@@ -83,22 +96,10 @@ func TestRunFindsOutAWrongListOfPages(t *testing.T) {
 // describe gives the object of level 0 for txid another metadata value.
 func (h *history) describe(txid ltx.TXID, key, value string) {
 	h.t.Helper()
-	name := replica.Key(0, txid, txid)
-	info, err := h.store.Stat(h.t.Context(), name)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	body, err := h.store.Get(h.t.Context(), name, 0, -1)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer body.Close() //nolint:errcheck // only read
-	content, err := io.ReadAll(body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if info.Metadata[key] = value; value == "" {
-		delete(info.Metadata, key)
-	}
-	h.adopt(name, content, info.Metadata)
+	rewriteObject(h.t, h.store, replica.Key(0, txid, txid), func(data []byte, meta blob.Metadata) []byte {
+		if meta[key] = value; value == "" {
+			delete(meta, key)
+		}
+		return data
+	})
 }
