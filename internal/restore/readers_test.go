@@ -162,6 +162,7 @@ func TestAKilledFollowIsNeverSeenByReaders(t *testing.T) {
 		lives := time.Duration(40+random.IntN(120)*(1+n/kills)) * time.Millisecond
 		for until := time.Now().Add(lives); time.Now().Before(until); {
 			s.commit(10 + random.IntN(200))
+			time.Sleep(2 * time.Millisecond) // else there is more to list at each start than one lives for
 		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
